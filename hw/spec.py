@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 COMMAND_BITS = 256
 COMMAND_BYTES = COMMAND_BITS // 8
+PARAMETER_BYTES = 16
+"""Bytes of one channel's bias, multiplier and shift in DRAM."""
 VERSION = 1
 IDENTIFIER = 0x53415945  # "EYAS", little endian
 
@@ -164,7 +166,7 @@ COMMANDS: tuple[Command, ...] = (
             _f("images", 8, "images in the tile"),
             _f("image_rows", 12, "rows of one image in the tile's lanes that hold data"),
             _f("image_row_stride", 12, "tile rows between images"),
-            _f("pad_top", 8, "rows of padding above the tile"),
+            _f("pad_top", 9, "rows of padding above the tile; negative if rows above it are resident", signed=True),
             _f("ifmap_columns", 12, "resident columns; others are padding"),
             _f("row_block_stride", 12, "lane words between groups of `lanes` tile rows"),
             _f("block_words", 12, "lane words between channel blocks"),

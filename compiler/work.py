@@ -1,0 +1,212 @@
+"""Lowering: every layer becomes rectangles of one kind of work that the array knows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.graph import Conv, FullyConnected, NetworkError, Pool
+from compiler.layers import Layer
+from golden.arithmetic import average_pool_multiplier
+
+#: Requantisation that returns the psum itself: (x * 2) * 2**30 / 2**31.
+IDENTITY_MULTIPLIER, IDENTITY_SHIFT = 1 << 30, 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Work:
+    """One rectangle of an ofmap over one group of channels.
+
+    Parameters
+    ----------
+    channel, channels : int
+        First ifmap channel and how many (C of the group).
+    ofmap_channel, filters : int
+        First ofmap channel and how many (M of the group); in depthwise work they are the ifmap's.
+    window, stride : (height, width)
+        R and S; U down and across.
+    padding : (top, left)
+        Rows and columns before the ifmap.
+    rows, columns : range
+        Ofmap rows and columns of the rectangle.
+    depthwise, maximum, pool : bool
+        How the array combines and counts.
+    zero_point, pad_value : int
+        Subtracted from the ifmap; what padding is after that.
+    weights : callable
+        Returns int8 (filters, R, S, channels), depthwise (channels, R, S).
+    parameters : int64 array (filters, 3)
+        Bias, multiplier and shift by ofmap channel.
+    output_zero_point, minimum, maximum_activation : int
+        Requantisation.
+    """
+
+    channel: int
+    channels: int
+    ofmap_channel: int
+    filters: int
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    rows: range
+    columns: range
+    depthwise: bool
+    maximum: bool
+    pool: bool
+    zero_point: int
+    pad_value: int
+    weights: Callable[[], np.ndarray]
+    parameters: np.ndarray
+    output_zero_point: int
+    minimum: int
+    maximum_activation: int
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What decides how the work is mapped; equal for the groups of a grouped convolution."""
+        first = (self.channels, self.filters, self.window, self.stride, len(self.rows), len(self.columns))
+        return (*first, self.depthwise, self.padding, self.channel % 8, self.ofmap_channel % 8)
+
+
+def lower(layer: Layer, *, input_zero_point: int, psum_bits: int) -> list[Work]:
+    """Return the work of a layer.
+
+    Parameters
+    ----------
+    layer : Layer
+        What to compute.
+    input_zero_point : int
+        Zero point of its ifmap.
+    psum_bits : int
+        Width of a psum; work whose sums could leave it is refused.
+
+    Raises
+    ------
+    NetworkError
+        If the machine cannot compute the layer.
+    """
+    if isinstance(layer, FullyConnected):
+        layer = layer.as_conv()
+    if isinstance(layer, Conv):
+        return _lower_conv(layer, psum_bits)
+    if isinstance(layer, Pool):
+        return _lower_pool(layer, input_zero_point)
+    raise NetworkError(f"layer {layer.name} must be a convolution, fully connected or a pool, not {layer!r}")
+
+
+def _single_position(stride: int, positions: int) -> int:
+    return stride if positions > 1 else 1
+
+
+def _lower_conv(layer: Conv, psum_bits: int) -> list[Work]:
+    if layer.dilation != (1, 1):
+        raise NetworkError(f"dilation of layer {layer.name} must be (1, 1) on this machine, not {layer.dilation}")
+    _check_psums(layer, psum_bits)
+    rows, columns, m = layer.output_shape
+    _, height, width, depth = layer.filter_shape
+    bias = np.zeros(m, np.int64) if layer.bias is None else layer.bias.astype(np.int64)
+    parameters = np.stack([bias, layer.multiplier.astype(np.int64), layer.shift.astype(np.int64)], axis=1)
+    depthwise = depth == 1 and m == layer.groups and m > 1
+    parts = 1 if depthwise else layer.groups
+    share = m // parts
+
+    def weights(part: int) -> Callable[[], np.ndarray]:
+        if depthwise:
+            return lambda: layer.filters[:, :, :, 0]
+        return lambda: layer.filters[part * share : (part + 1) * share]
+
+    return [
+        Work(
+            channel=part * depth,
+            channels=m if depthwise else depth,
+            ofmap_channel=part * share,
+            filters=share,
+            window=(height, width),
+            stride=(_single_position(layer.stride[0], rows), _single_position(layer.stride[1], columns)),
+            padding=(layer.padding[0], layer.padding[2]),
+            rows=range(rows),
+            columns=range(columns),
+            depthwise=depthwise,
+            maximum=False,
+            pool=False,
+            zero_point=layer.input_zero_point,
+            pad_value=0,
+            weights=weights(part),
+            parameters=parameters[part * share : (part + 1) * share],
+            output_zero_point=layer.output_zero_point,
+            minimum=layer.minimum,
+            maximum_activation=layer.maximum,
+        )
+        for part in range(parts)
+    ]
+
+
+def _check_psums(layer: Conv, psum_bits: int) -> None:
+    """Prove that no psum leaves its range, with and without bias and left shift."""
+    low, high = layer.psum_range()
+    bias = np.zeros(1, np.int64) if layer.bias is None else layer.bias.astype(np.int64)
+    left = int(max(0, layer.shift.max()))
+    low, high = min(low, low + int(bias.min())) << left, max(high, high + int(bias.max())) << left
+    limit = 1 << (psum_bits - 1)
+    if low < -limit or high >= limit:
+        raise NetworkError(f"psums of layer {layer.name} must fit in {psum_bits} bits, not reach from {low} to {high}")
+
+
+def _lower_pool(layer: Pool, input_zero_point: int) -> list[Work]:
+    rows, columns, channels = layer.output_shape
+    maximum = layer.kind == "max"
+    vertical = [(range(rows), 0)] if maximum else list(_classes(rows, layer, 0))
+    horizontal = [(range(columns), 0)] if maximum else list(_classes(columns, layer, 1))
+    works = []
+    for row_range, high in vertical:
+        for column_range, wide in horizontal:
+            pair = (IDENTITY_MULTIPLIER, IDENTITY_SHIFT) if maximum else average_pool_multiplier(high * wide)
+            works.append(
+                Work(
+                    channel=0,
+                    channels=channels,
+                    ofmap_channel=0,
+                    filters=channels,
+                    window=layer.window,
+                    stride=(_single_position(layer.stride[0], rows), _single_position(layer.stride[1], columns)),
+                    padding=(layer.padding[0], layer.padding[2]),
+                    rows=row_range,
+                    columns=column_range,
+                    depthwise=True,
+                    maximum=maximum,
+                    pool=True,
+                    zero_point=0,
+                    pad_value=-128 if maximum else 0,
+                    weights=lambda: np.ones((channels, *layer.window), np.int8),
+                    parameters=np.tile(np.array([[0, *pair]], np.int64), (channels, 1)),
+                    output_zero_point=0,
+                    minimum=layer.minimum,
+                    maximum_activation=layer.maximum,
+                )
+            )
+    return works
+
+
+def _classes(positions: int, layer: Pool, axis: int) -> Iterator[tuple[range, int]]:
+    """Yield runs of output positions whose windows hold equally many valid pixels along an axis, with that number."""
+    size, window, stride = layer.input_shape[axis], layer.window[axis], layer.stride[axis]
+    before = layer.padding[2 * axis]
+
+    def valid(position: int) -> int:
+        start = position * stride - before
+        return min(start + window, size) - max(start, 0)
+
+    start = 0
+    for position in range(1, positions + 1):
+        if position == positions or valid(position) != valid(start):
+            yield range(start, position), valid(start)
+            start = position
+
+
+def work_macs(work: Work) -> int:
+    """Multiplications of the work for one image, padded taps included."""
+    depth = 1 if work.depthwise else work.channels
+    return len(work.rows) * len(work.columns) * work.filters * depth * math.prod(work.window)

@@ -1,0 +1,118 @@
+"""Requantisation: psums to activations, bit-exact to TFLite's double rounding."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import AcceleratorConfig
+from hw.layouts import PARAMETER
+
+#: Zero point and range of the activations that come out.
+OUTPUT_RANGE = data.StructLayout({"zero_point": signed(16), "minimum": signed(16), "maximum": signed(16)})
+
+LATENCY = 4
+"""Cycles from psums in to activations out."""
+
+_INT32_MAX = (1 << 31) - 1
+
+
+class Requantise(wiring.Component):
+    """Add the bias, scale with two roundings, add the zero point and clamp, for ``drain_width`` psums of one channel.
+
+    Lane ``j`` takes PE column ``first_column + j``. With shift > 0 the biased psum is shifted left first (as a 32-bit
+    value: the compiler proves the range); it is multiplied by ``multiplier / 2**31``, rounded half up and saturated;
+    with shift < 0 it is divided by ``2**-shift``, rounded half away from zero. Shifts are from -31 to 31.
+
+    Latency: 4 cycles. Throughput: ``drain_width`` psums a cycle.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The machine.
+
+    Members
+    -------
+    psums : In(signed(psum_bits)).array(cols)
+        One psum per PE column.
+    first_column : In
+        PE column of lane 0.
+    parameter : In(PARAMETER)
+        Of the channel.
+    output : In(OUTPUT_RANGE)
+        Of the layer.
+    activations : Out(signed(activation_bits)).array(drain_width)
+        Results of the inputs four cycles ago; lanes beyond the last PE column are undefined.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "psums": In(signed(config.psum_bits)).array(config.cols),
+                "first_column": In(range(max(2, config.cols))),
+                "parameter": In(PARAMETER),
+                "output": In(OUTPUT_RANGE),
+                "activations": Out(signed(config.activation_bits)).array(config.drain_width),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        scales = _delays(m, self.parameter, 3, name="parameter")
+        ranges = _delays(m, self.output, LATENCY, name="output")
+        columns = _skip(list(self.psums), self.first_column)
+        for lane in range(self._config.drain_width):
+            psum = columns[lane] if lane < len(columns) else columns[-1]
+            self._lane(m, lane, psum, scales, ranges[-1])
+        return m
+
+    def _lane(self, m: Module, lane: int, psum: Value, scales: Sequence[Signal], output: Signal) -> None:
+        biased = Signal(signed(33), name=f"biased_{lane}")
+        shifted = Signal(signed(32), name=f"shifted_{lane}")
+        product = Signal(signed(64), name=f"product_{lane}")
+        high = Signal(signed(32), name=f"high_{lane}")
+        scaled = Signal(signed(32), name=f"scaled_{lane}")
+        m.d.sync += [
+            biased.eq(psum + self.parameter.bias),
+            shifted.eq(biased << Mux(scales[0].shift > 0, scales[0].shift[:5], 0)),
+            product.eq(shifted * scales[1].multiplier),
+            scaled.eq(_divide(high, scales[2].shift)),
+        ]
+        m.d.comb += high.eq(_high(product))
+        centred = scaled + output.zero_point
+        limited = Mux(centred > output.maximum, output.maximum, centred)
+        m.d.comb += self.activations[lane].eq(Mux(centred < output.minimum, output.minimum, limited))
+
+
+def _delays(m: Module, value: data.View, cycles: int, *, name: str) -> list[Signal]:
+    """Return ``value`` of one cycle ago, two cycles ago and so on."""
+    stages = []
+    for cycle in range(1, cycles + 1):
+        stage = Signal(value.shape(), name=f"{name}_{cycle}")
+        m.d.sync += stage.eq(value)
+        stages.append(stage)
+        value = stage
+    return stages
+
+
+def _skip(values: list[Value], count: Value) -> list[Value]:
+    """Return ``values`` from index ``count`` on; the last one repeats at the end."""
+    for level, bit in enumerate(count):
+        moved = values[1 << level :] + values[-1:] * (1 << level)
+        values = [Mux(bit, far, near) for near, far in zip(values, moved, strict=False)]
+    return values
+
+
+def _high(product: Signal) -> Value:
+    """Return ``product / 2**31`` rounded to nearest, halves up; only the product of two -2**31 saturates."""
+    rounded = (product >> 31) + product[30]
+    return Mux(rounded > _INT32_MAX, _INT32_MAX, rounded)
+
+
+def _divide(value: Value, shift: Value) -> Value:
+    """Return ``value / 2**-shift`` rounded to nearest, halves away from zero, if ``shift`` is negative."""
+    exponent = Mux(shift < 0, (-shift)[:5], 0)
+    half = (1 << exponent) >> 1
+    return (value + half - ((value < 0) & (exponent != 0))) >> exponent
