@@ -103,6 +103,7 @@ class Emitter:
         self.command_layers: list[int] = []
         self._layer_index = 0
         self._regions, self._psums, self._parameters = Budget(), Budget(), Budget()
+        self._regions_at_once = 1
         self._psum_slots: PsumSlots | None = None
         self._written_given = 0
         self._written_waited = 0
@@ -167,13 +168,16 @@ class Emitter:
         self._written_given += 1
         return self._written_given
 
-    def open_region(self, *, at_once: int, fresh: bool) -> int:
-        """Return how many ``ifmap_free`` tokens a new region waits for."""
-        if fresh:
-            wait = self._regions.settle()
-            self._regions.opened += 1
-            return wait
-        return self._regions.open(at_once)
+    @property
+    def regions_opened(self) -> int:
+        """Ifmap regions opened so far."""
+        return self._regions.opened
+
+    def open_region(self, at_once: int) -> int:
+        """Return how many ``ifmap_free`` tokens a new region waits for, of which there may be ``at_once``."""
+        places = min(at_once, self._regions_at_once)
+        self._regions_at_once = at_once
+        return self._regions.open(places)
 
     def open_psums(self, slots: PsumSlots) -> int:
         """Return how many ``psum_free`` tokens a new strip waits for."""
@@ -386,8 +390,7 @@ class _NestEmitter:
     def _open(self, region: Region) -> deque[Fields]:
         key = id(region)
         if key not in self._region_loads:
-            fresh = not self._region_loads
-            wait_free = self._out.open_region(at_once=self._nest.regions_at_once, fresh=fresh)
+            wait_free = self._out.open_region(self._nest.regions_at_once)
             loads = deque(self._region_commands(region))
             loads[0]["wait_ifmap_free"] = wait_free
             self._region_loads[key] = loads

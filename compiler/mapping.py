@@ -1,6 +1,6 @@
 """The mapper: how one kind of work is laid over the array, in time, and in the buffers.
 
-It enumerates mappings, estimates each with a few closed forms per pass, and takes the best by cycles, then DRAM bytes,
+It enumerates mappings, estimates each with a few closed forms per pass, and takes the best by cycles, then bus beats,
 then the order of enumeration, so the same work always gets the same mapping. The exact cost of what it chose comes
 from :func:`golden.machine.predict`.
 """
@@ -20,9 +20,13 @@ from hw.config import AcceleratorConfig
 MAXIMUM_STRIPS = 15
 MAXIMUM_OPERATIONS = {"first": 63, "middle": 15, "last": 63}
 MAXIMUM_BLOCKS = 63
+#: Tile sizes tried for each width, from the largest that fits downwards: a smaller first tile starts sooner.
+TILE_CHOICES = 4
 MAXIMUM_RUN_ROWS = 2047
 #: Estimated cycles from a dependency to the first operation: DRAM latency, set-up, pipelines.
 START_CYCLES = 120
+#: Bus beats that are worth one cycle: an idle bus costs nothing, yet partial words are not worth a per mille.
+BEATS_PER_CYCLE_SAVED = 16
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,7 @@ class Estimate:
     """What the mapper thinks a mapping costs."""
 
     cycles: int
-    dram_bytes: int
+    bus_beats: int
 
 
 class Mapper:
@@ -250,7 +254,7 @@ class Mapper:
             best = None
             for mapping in self._candidates(name, work, images, input_shape, align):
                 cost = self._estimate(work, mapping, images, input_shape, align)
-                rank = (cost.cycles, cost.dram_bytes)
+                rank = (cost.cycles + cost.bus_beats // BEATS_PER_CYCLE_SAVED, cost.bus_beats)
                 if best is None or rank < best[0]:
                     best = (rank, mapping)
             if best is None:
@@ -323,13 +327,16 @@ class Mapper:
         sizes = [(count, len(work.rows)) for count in _shares(images, 255)]
         sizes += [(1, height) for height in _shares(len(work.rows), 4095)[1:]]
         for copies in (2, 1):
+            found = 0
             for count, height in sizes:
                 tile = dataclasses.replace(shape, images=count, rows=height)
                 rows = count * ceil_div((height - 1) * work.stride[0] + work.window[0] + align, align) * align
                 words = region_words(work, tile, blocks, input_shape, align, config)
                 if rows <= MAXIMUM_RUN_ROWS and copies * words <= config.ifmap_lane_words:
                     yield count, height
-                    break
+                    found += 1
+                    if found == TILE_CHOICES:
+                        break
 
     def _fields_fit(self, work: Work, shape: Mapping) -> bool:
         pieces = (
@@ -392,8 +399,9 @@ class Mapper:
                     beats += repeats * psum_tiles * blocks * column_beats
             flush = unit.psums
             array += repeats * (strips * passes + flush)
-            block_cycles = max(min(unit.psums, config.channel_block), min(config.cols, span_rows, config.drain_width))
-            pieces = ceil_div(min(config.cols, span_rows), config.drain_width) * ceil_div(config.cols, span_rows)
+            piece_columns = min(config.cols, mapping.rows, config.drain_width)
+            block_cycles = max(min(unit.psums, config.channel_block), piece_columns)
+            pieces = ceil_div(config.cols, piece_columns)
             drain += repeats * strips * mapping.columns * pieces * ceil_div(unit.psums, config.channel_block) * block_cycles
             beats += repeats * (filter_beats + strips * (4 * len(unit.slices) + 8))
             beats += repeats * unit.groups * pixels * mapping.columns * ceil_div(unit.psums, config.channel_block)
@@ -407,7 +415,7 @@ class Mapper:
         words = region_words(work, mapping, region_blocks(work, mapping, config), input_shape, align, config)
         serial = tiles - 1 if 2 * words > config.ifmap_lane_words else 0
         cycles = max(array * tiles, beats * tiles, drain * tiles) + (first_load + START_CYCLES) * (1 + serial)
-        return Estimate(cycles, beats * tiles * config.bus_bytes)
+        return Estimate(cycles, beats * tiles)
 
 
 def region_blocks(work: Work, mapping: Mapping, config: AcceleratorConfig) -> int:

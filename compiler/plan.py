@@ -139,9 +139,13 @@ class Nest:
         The ifmap in DRAM.
     config : AcceleratorConfig
         The machine.
+    regions_before : int
+        Ifmap regions opened before; the halves of the lanes take turns beyond layers.
     """
 
-    def __init__(self, *, work: Work, mapping: Mapping, source: FeatureMap, config: AcceleratorConfig) -> None:
+    def __init__(
+        self, *, work: Work, mapping: Mapping, source: FeatureMap, config: AcceleratorConfig, regions_before: int
+    ) -> None:
         self.work = work
         self.mapping = mapping
         self._source = source
@@ -151,7 +155,7 @@ class Nest:
         words = region_words(work, mapping, blocks, source.shape, source.pixels_per_beat, config)
         self.regions_at_once = 2 if 2 * words <= config.ifmap_lane_words else 1
         self._region_step = config.ifmap_lane_words // 2
-        self._regions = 0
+        self._regions = regions_before
         psums = max(unit.psums for unit in self._units)
         slot = mapping.columns * psums
         self.psum_slots = PsumSlots(slot, min(config.psum_bank_words // slot, 15))

@@ -114,7 +114,13 @@ class _Compiler:
                 layer.name, work, images=self.batch, input_shape=source.shape, align=source.pixels_per_beat
             )
             mappings.append(mapping)
-            nest = Nest(work=work, mapping=mapping, source=source, config=self.config)
+            nest = Nest(
+                work=work,
+                mapping=mapping,
+                source=source,
+                config=self.config,
+                regions_before=self.emitter.regions_opened,
+            )
             own_parameters = parameters[id(work)]
             result = self.emitter.nest(
                 nest,

@@ -66,6 +66,8 @@ class DrainReader(wiring.Component):
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
+        if not isinstance(config, AcceleratorConfig):
+            raise TypeError(f"config must be an AcceleratorConfig, not {config!r}")
         self._config = config
         super().__init__(
             {

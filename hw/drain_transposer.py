@@ -50,6 +50,8 @@ class DrainTransposer(wiring.Component):
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
+        if not isinstance(config, AcceleratorConfig):
+            raise TypeError(f"config must be an AcceleratorConfig, not {config!r}")
         self._config = config
         super().__init__(
             {

@@ -66,6 +66,8 @@ class DrainWalker(wiring.Component):
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
+        if not isinstance(config, AcceleratorConfig):
+            raise TypeError(f"config must be an AcceleratorConfig, not {config!r}")
         self._config = config
         self._pixel_bytes_log2 = bits_for(config.bus_bytes - 1)
         super().__init__(

@@ -86,10 +86,10 @@ class Eyas(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.control = Control()
+        m.submodules.controller = Control()
         m.submodules.csr = CsrBank()
         m.submodules.counters = CounterBank(config=self._config)
-        with_reset = ResetInserter(m.submodules.control.engine_reset)
+        with_reset = ResetInserter(m.submodules.controller.engine_reset)
         for name, part in self._parts():
             m.submodules[name] = with_reset(part)
         self._connect_control(m)
@@ -129,7 +129,7 @@ class Eyas(wiring.Component):
 
     def _connect_control(self, m: Module) -> None:
         parts = m.submodules
-        control, csr, counters = parts.control, parts.csr, parts.counters
+        control, csr, counters = parts.controller, parts.csr, parts.counters
         wiring.connect(m, wiring.flipped(self.csr), csr.bus)
         m.d.comb += [
             control.start.eq(csr.control.start),
@@ -152,7 +152,7 @@ class Eyas(wiring.Component):
             m.d.comb += parts[engine].halt.eq(control.halt)
 
     def _connect_errors(self, m: Module) -> None:
-        control, csr = m.submodules.control, m.submodules.csr
+        control, csr = m.submodules.controller, m.submodules.csr
         for name in REPORTERS:
             m.d.comb += getattr(control, f"error_{name}").eq(m.submodules[name].error)
         for name in ("error_code", "error_command", "error_address"):
@@ -167,8 +167,8 @@ class Eyas(wiring.Component):
         for engine in WAITING:
             m.d.comb += parts[engine].mark_free.eq(getattr(counters, f"mark_free_{engine}"))
         m.d.comb += [
-            counters.clear.eq(parts.control.clear),
-            counters.running.eq(parts.control.go | parts.control.running),
+            counters.clear.eq(parts.controller.clear),
+            counters.running.eq(parts.controller.go | parts.controller.running),
             counters.marked.eq(drain.marked),
             drain.all_captured.eq(counters.all_captured),
             counters.snapshot_index.eq(drain.snapshot_index),

@@ -42,6 +42,8 @@ class PsumBanks(wiring.Component):
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
+        if not isinstance(config, AcceleratorConfig):
+            raise TypeError(f"config must be an AcceleratorConfig, not {config!r}")
         self._config = config
         psums = signed(config.psum_bits)
         super().__init__(

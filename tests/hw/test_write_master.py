@@ -1,0 +1,222 @@
+"""WriteMaster: bursts, beats and responses against a bus that does whatever AXI4 allows, and its refusals."""
+
+import random
+from dataclasses import dataclass, field, replace
+
+import pytest
+from amaranth.sim import Simulator
+
+from hw import spec
+from hw.config import PRESETS
+from hw.write_master import WriteMaster
+
+TINY = PRESETS["tiny"]
+AW = ("awaddr", "awlen", "awsize", "awburst", "awid")
+W = ("wdata", "wstrb", "wlast")
+SLVERR = 2
+
+
+@dataclass
+class Write:
+    """One write, and what its bursts are by AXI's 4 KiB rule."""
+
+    address: int
+    beats: int
+    written: int
+    index: int
+    bursts: list[tuple[int, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        end = self.address + 8 * self.beats
+        border = (self.address // 4096 + 1) * 4096
+        cuts = [self.address, border, end] if end > border else [self.address, end]
+        self.bursts = [(low, (high - low) // 8) for low, high in zip(cuts, cuts[1:], strict=False)]
+
+    @property
+    def payload(self) -> dict[str, int]:
+        """The request."""
+        split = self.bursts[0][1]
+        return {
+            "address": self.address,
+            "beats": self.beats,
+            "split": split,
+            "written": self.written,
+            "index": self.index,
+        }
+
+
+class Bus:
+    """A write slave with random patience; it notes what it took and what it answered."""
+
+    def __init__(self, dut: WriteMaster, rng: random.Random, patience: tuple[float, float, float]) -> None:
+        self.axi, self.rng, self.patience = dut.axi, rng, patience
+        self.aw, self.w, self.answered, self.in_flight = [], [], [], 0
+        self.held = {}
+        self.errors: set[int] = set()
+
+    def inputs(self, ctx) -> None:
+        """Set this cycle's inputs; a response only for a burst that is here with all its beats."""
+        axi, rng, (aw, w, b) = self.axi, self.rng, self.patience
+        whole = min(len(self.aw), sum(beat[2] for beat in self.w))
+        ctx.set(axi.awready, rng.random() < aw)
+        ctx.set(axi.wready, rng.random() < w)
+        answer = len(self.answered) < whole and rng.random() < b
+        ctx.set(axi.bvalid, answer)
+        ctx.set(axi.bresp, SLVERR if len(self.answered) in self.errors else 0)
+
+    def outputs(self, ctx) -> None:
+        """Note the transfers of this cycle and check that nothing shown was withdrawn."""
+        axi = self.axi
+        for channel, names, taken in (("aw", AW, self.aw), ("w", W, self.w)):
+            shown = tuple(ctx.get(getattr(axi, name)) for name in names)
+            valid, ready = ctx.get(getattr(axi, f"{channel}valid")), ctx.get(getattr(axi, f"{channel}ready"))
+            if channel in self.held:
+                assert valid and shown == self.held.pop(channel)
+            if valid and ready:
+                taken.append(shown)
+            elif valid:
+                self.held[channel] = shown
+        assert ctx.get(axi.bready)
+        if ctx.get(axi.bvalid):
+            self.answered.append(ctx.get(axi.bresp))
+
+
+def _random_writes(rng: random.Random, count: int) -> list[Write]:
+    def address() -> int:
+        return 4096 * rng.randint(1, 999) - 8 * rng.choice((0, 1, 2, rng.randrange(512)))
+
+    return [Write(address(), rng.randint(1, 4), rng.randrange(16), rng.getrandbits(24)) for _ in range(count)]
+
+
+def _run(dut: WriteMaster, testbench) -> None:
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
+def _offer(ctx, dut: WriteMaster, writes: list[Write], beats: list[tuple[int, int, int]], valid: bool) -> None:
+    ctx.set(dut.writes.valid, valid and bool(writes))
+    ctx.set(dut.beats.valid, bool(beats))
+    if writes:
+        ctx.set(dut.writes.payload, writes[0].payload)
+    if beats:
+        ctx.set(dut.beats.payload, dict(zip(("data", "strobe", "last"), beats[0], strict=True)))
+
+
+def _take(ctx, dut: WriteMaster, writes: list[Write], beats: list[tuple[int, int, int]]) -> None:
+    if ctx.get(dut.writes.valid) and ctx.get(dut.writes.ready):
+        writes.pop(0)
+    if ctx.get(dut.beats.valid) and ctx.get(dut.beats.ready):
+        beats.pop(0)
+
+
+@pytest.mark.parametrize("outstanding", [1, 3])
+@pytest.mark.parametrize("patience", [(1, 1, 1), (0.3, 0.9, 0.3), (0.05, 1, 1), (0.9, 0.3, 0.1)])
+def test_any_bus(outstanding: int, patience: tuple[float, float, float]) -> None:
+    rng = random.Random(f"{outstanding} {patience}")
+    dut = WriteMaster(config=replace(TINY, outstanding_writes=outstanding))
+    writes = _random_writes(rng, 60)
+    bursts = [(*burst, write) for write in writes for burst in write.bursts]
+    beats = [(rng.getrandbits(64), rng.getrandbits(8), j == n - 1) for _, n, _ in bursts for j in range(n)]
+    due = [write.written if burst == write.bursts[-1] else 0 for write in writes for burst in write.bursts]
+    bus = Bus(dut, rng, patience)
+    bus.errors = set(rng.sample(range(len(bursts)), 5))
+
+    async def testbench(ctx) -> None:
+        left, beats_left = list(writes), list(beats)
+        ctx.set(dut.window_limit, 0xFFFF_FFFF)
+        valid = False
+        while len(bus.answered) < len(bursts):
+            valid = bool(left) and (ctx.get(dut.axi.awvalid) or rng.random() < 0.8)
+            _offer(ctx, dut, left, beats_left, valid)
+            bus.inputs(ctx)
+            answered = len(bus.answered)
+            in_flight = len(bus.aw) - answered
+            bus.outputs(ctx)
+            assert ctx.get(dut.acknowledged) == len(bus.answered) - answered
+            assert ctx.get(dut.written_give) == (due[answered] if ctx.get(dut.acknowledged) else 0)
+            assert ctx.get(dut.idle) == (in_flight == 0 and not ctx.get(dut.axi.awvalid))
+            assert in_flight < outstanding or not ctx.get(dut.axi.awvalid)
+            assert sum(beat[2] for beat in bus.w) <= len(bus.aw) + 1
+            is_error = len(bus.answered) > answered and bus.answered[-1] == SLVERR
+            error = ctx.get(dut.error)
+            assert error.valid == is_error
+            if is_error:
+                address, _, write = bursts[answered]
+                code = spec.ERROR_CODE["write_response"]
+                assert (error.code, error.index, error.address) == (code, write.index, address)
+            _take(ctx, dut, left, beats_left)
+            await ctx.tick()
+
+    _run(dut, testbench)
+    assert bus.aw == [(address, n - 1, 3, 1, 0) for address, n, _ in bursts]
+    assert bus.w == beats
+
+
+@pytest.mark.parametrize(
+    ("address", "beats", "refused"),
+    [
+        (0x2000, 4, None),
+        (0x3FE0, 4, None),
+        (0x1FF8, 1, 0x1FF8),
+        (0x1FF8, 4, 0x1FF8),
+        (0x3FE8, 4, 0x4000),
+        (0x4000, 1, 0x4000),
+        (0xFFFF_FFF8, 2, 0xFFFF_FFF8),
+    ],
+)
+def test_a_burst_outside_the_window_is_reported_once_and_stops_all(address: int, beats: int, refused) -> None:
+    dut = WriteMaster(config=TINY)
+    write, good = Write(address, beats, 0, 77), Write(0x2000, 1, 0, 78)
+    expected = [*write.bursts, *good.bursts]
+    if refused is not None:
+        expected = expected[: [burst[0] for burst in expected].index(refused)]
+    bus = Bus(dut, random.Random(1), (0.5, 1, 1))
+    errors = []
+
+    async def testbench(ctx) -> None:
+        ctx.set(dut.window_base, 0x2000)
+        ctx.set(dut.window_limit, 0x4000)
+        left = [write, good]
+        beats_left = [(i, 0xFF, i == n - 1) for _, n in (*write.bursts, *good.bursts) for i in range(n)]
+        for _ in range(60):
+            _offer(ctx, dut, left, beats_left, True)
+            bus.inputs(ctx)
+            bus.outputs(ctx)
+            error = ctx.get(dut.error)
+            if error.valid:
+                errors.append((error.code, error.index, error.address))
+            _take(ctx, dut, left, beats_left)
+            await ctx.tick()
+        assert ctx.get(dut.idle)
+
+    _run(dut, testbench)
+    assert errors == ([] if refused is None else [(spec.ERROR_CODE["address_window"], 77, refused)])
+    assert [burst[:2] for burst in bus.aw] == [(low, n - 1) for low, n in expected]
+    assert len(bus.w) == sum(n for _, n in expected) and len(bus.answered) == len(expected)
+
+
+def test_halt_ends_what_was_shown_and_shows_no_more() -> None:
+    dut = WriteMaster(config=TINY)
+
+    async def testbench(ctx) -> None:
+        ctx.set(dut.window_limit, 0xFFFF_FFFF)
+        left, beats = [Write(64 * i, 1, 0, i) for i in range(3)], [(i, 0xFF, 1) for i in range(3)]
+        bus = Bus(dut, random.Random(1), (0, 1, 1))
+        for cycle in range(20):
+            if cycle == 5:
+                ctx.set(dut.halt, 1)
+            if cycle == 9:
+                bus.patience = (1, 1, 1)
+            _offer(ctx, dut, left, beats, True)
+            bus.inputs(ctx)
+            bus.outputs(ctx)
+            assert ctx.get(dut.axi.awvalid) == (cycle < 10)
+            assert not ctx.get(dut.error.valid)
+            _take(ctx, dut, left, beats)
+            await ctx.tick()
+        assert ctx.get(dut.idle)
+        assert (len(bus.aw), len(bus.w), len(bus.answered)) == (1, 1, 1)
+
+    _run(dut, testbench)
