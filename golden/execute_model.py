@@ -142,7 +142,7 @@ class Deliver(Engine):
         per_window = fields["first_operations"] + max(0, blocks - 2) * fields["middle_operations"]
         if blocks > 1:
             per_window += fields["last_operations"]
-        windows = max(1, ceil_div(fields["run_rows"], self._lanes)) + ceil_div(fields["wrap_rows"], self._lanes)
+        windows = max(1, ceil_div(fields["run_rows"], self._lanes) + ceil_div(fields["wrap_rows"], self._lanes))
         self._operations = windows * per_window
         self._columns_left = taps + (columns - 1) * new
         self._next = start + 1 + self._setup

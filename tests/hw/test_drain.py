@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from amaranth.hdl import Cat
 from amaranth.sim import Simulator
-from tests.hw.drain_model import Model, Surroundings, Trace, ofmap_bytes
 
 from hw import spec
 from hw.config import PRESETS, AcceleratorConfig
@@ -18,6 +17,7 @@ from hw.drain_walker import DrainWalker
 from hw.psum_banks import PsumBanks
 from hw.requantise import Requantise
 from hw.write_master import WriteMaster
+from tests.hw.drain_model import Model, Surroundings, Trace, ofmap_bytes
 
 TINY = PRESETS["tiny"]
 CONFIGS = {
@@ -354,7 +354,7 @@ def test_bytes_and_tokens_on_any_bus(patience: tuple[float, float, float]) -> No
     banks, parameters = random_memories(rng, config)
     around = Surroundings([0] * len(program), [], [], [], [99], [99], 0)
     bench = AnyBus(rng, patience, config, program, around, banks, parameters)
-    simulate(bench, 1500)
+    simulate(bench, 2500)
     assert not bench.errors
     assert bench.bytes_written() == expected_memory(config, program, banks, parameters)
     tokens = sum(values.get("signal_written", 0) for _, values in program)

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 from amaranth.sim import Simulator
-from tests.hw.drain_model import Block, blocks
 
 from hw.config import PRESETS
 from hw.drain_walker import DrainWalker
+from tests.hw.drain_model import Block, blocks
 
 TINY = PRESETS["tiny"]
 CONFIGS = {

@@ -217,6 +217,23 @@ def test_a_mark_takes_the_cycles_of_the_contract_every_time() -> None:
     run(LEAST, scenario)
 
 
+def test_a_second_mark_waits_for_the_first() -> None:
+    """It leaves fetch the cycle after the first one's B; three cycles later drain starts it."""
+
+    async def scenario(driver: Driver) -> None:
+        await driver.start([command("mark", dram_address=OFMAP), *MARK])
+        assert await driver.finish() == MARK_CYCLES + 3 + 1 + spec.SNAPSHOT_BEATS + LATENCY + 1
+        assert driver.snapshot() == dict.fromkeys(spec.COUNTER_NAMES, 0) | {
+            "dram.command.read_bytes": 64,
+            "dram.mark.write_bytes": 8 * spec.SNAPSHOT_BEATS,
+            "cycle.execute.wait_command": MARK_CYCLES - 1,
+            "cycle.execute.launch": 2,
+            "cycle.total": MARK_CYCLES + 3,
+        }
+
+    run(LEAST, scenario)
+
+
 def test_an_illegal_command_stops_the_machine_until_the_next_start() -> None:
     async def scenario(driver: Driver) -> None:
         await driver.start([command("execute.layer"), 0x77, *MARK])

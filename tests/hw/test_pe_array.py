@@ -54,8 +54,6 @@ def pass_operations(config: AcceleratorConfig, half: int, rng: random.Random, de
                         }
                     )
     operations += [{**operations[0], "valid": 0}] * rng.randrange(3)
-    for operation in operations[-1:] * rng.randrange(2):
-        operations.append({**operation, "valid": 0, "emit": 0})
     flush = {**operations[0], "valid": 0, "first": 0, "emit": 1}
     return operations + [{**flush, "psum_address": k} for k in range(slots if depthwise else filters)]
 
@@ -111,7 +109,7 @@ def test_convolution_of_one_row() -> None:
 
 @pytest.mark.parametrize("late", [0, 1])
 def test_earliest_read(late: int) -> None:
-    """An operation sees the filter word and the delivery presented one cycle earlier, and not those of its own cycle."""
+    """An operation sees the filter word and the delivery of the cycle before it was issued, not those of its own."""
     config = TINY
     dut = PEArray(config=config)
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from amaranth.hdl import Cat
 from amaranth.sim import Simulator
-from tests.hw.drain_model import requantise
 
 from hw.config import PRESETS, AcceleratorConfig
 from hw.requantise import LATENCY, Requantise
+from tests.hw.drain_model import requantise
 
 TINY = PRESETS["tiny"]
 CONFIGS = {
