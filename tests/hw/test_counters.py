@@ -119,7 +119,6 @@ def test_total_is_the_distance_from_clear() -> None:
     _run(dut, bench)
 
 
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_refuses_other_configurations() -> None:
     with pytest.raises(TypeError, match="config must be an AcceleratorConfig, not 'tiny'"):
         CounterBank(config="tiny")  # type: ignore[arg-type]

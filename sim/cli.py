@@ -1,0 +1,214 @@
+"""The ``eyas`` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from compiler.graph import Network, NetworkError
+from compiler.networks import NETWORKS, digits, layer_input, network, network_input
+from compiler.program import compile_layers, compile_network
+from golden.machine import LATENCY_CYCLES
+from hw.config import PRESETS, AcceleratorConfig, ConfigError, preset
+from hw.spec import SpecError
+from sim.build import TOOLS, check_tools
+from sim.describe import describe
+from sim.report import Report, make_report, table, verdict, write_report
+from sim.run import Outcome, Task, layers_task, network_task, run_tasks
+from sim.simulator import SimulationError
+from sim.sweep import SweepError, load_space, sweep
+
+#: Exit statuses: a result differs from its prediction; the user asked for something that cannot be.
+DIFFERENT, BAD_INPUT = 1, 2
+_USER_ERRORS = (ConfigError, NetworkError, SimulationError, SpecError, SweepError)
+
+
+class UsageError(ConfigError):
+    """An option whose value is not allowed."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    root = argparse.ArgumentParser(prog="eyas", description="Row-stationary CNN accelerators: generate, run, sweep.")
+    commands = root.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run a network on a machine's Verilog and compare it with the prediction")
+    run.add_argument("network", metavar="NETWORK", help=f"{', '.join(NETWORKS)}, or a layer such as conv:C=16,M=16,...")
+    _add_config(run)
+    run.add_argument("--batch", type=int, default=1, metavar="N", help="images per program (default 1)")
+    run.add_argument("--images", type=int, metavar="N", help="images in all, in batches (default: one batch)")
+    run.add_argument("--layers", metavar="A,B", help="run these layers, each with an input of its own")
+    run.add_argument("--simulator", choices=sorted(TOOLS), default="verilator")
+    run.add_argument("--latency", type=int, default=LATENCY_CYCLES, metavar="CYCLES", help="DRAM latency (default 40)")
+    run.add_argument("--waves", action="store_true", help="record waves")
+    run.add_argument("--out", type=Path, metavar="DIR", help="default build/CONFIG/NETWORK")
+    sweep_parser = commands.add_parser("sweep", help="predict networks on many machines; table and Pareto front")
+    sweep_parser.add_argument("space", type=Path, metavar="SPACE.toml")
+    sweep_parser.add_argument("--verify", type=int, default=0, metavar="K", help="run K machines of the front")
+    sweep_parser.add_argument("--out", type=Path, default=Path("build/sweep"), metavar="DIR")
+    commands.add_parser("configs", help="list the presets")
+    _add_config(commands.add_parser("describe", help="one machine in numbers and a picture"), positional=True)
+    verilog = commands.add_parser("verilog", help="write eyas.v, eyas.json and eyas.h")
+    _add_config(verilog, positional=True)
+    verilog.add_argument("--out", type=Path, metavar="DIR", help="default build/CONFIG")
+    synth = commands.add_parser("synth", help="area on ECP5 (needs the extra synth)")
+    _add_config(synth, positional=True)
+    synth.add_argument("--out", type=Path, metavar="DIR", help="default build/CONFIG")
+    return root
+
+
+def _add_config(command: argparse.ArgumentParser, *, positional: bool = False) -> None:
+    names = ", ".join(PRESETS)
+    if positional:
+        command.add_argument("config", metavar="CONFIG", help=names)
+    else:
+        command.add_argument("--config", default="small", metavar="CONFIG", help=f"{names} (default small)")
+    command.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status: 0, 1 if results differ, 2 if the input cannot be used."""
+    options = parser().parse_args(arguments)
+    try:
+        return _COMMANDS[options.command](options)
+    except _USER_ERRORS as error:
+        print(f"eyas: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _config(options: argparse.Namespace) -> AcceleratorConfig:
+    changes = {}
+    for text in options.set:
+        field, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set must be FIELD=VALUE, not {text!r}")
+        changes[field] = value
+    config = preset(options.config)
+    return config.with_fields({"name": f"{config.name}-custom", **changes}) if changes else config
+
+
+def _folder(options: argparse.Namespace, config: AcceleratorConfig, name: str = "") -> Path:
+    safe = name.translate(str.maketrans({":": "_", ",": "_", "=": ""}))
+    return options.out if options.out is not None else Path("build") / config.name / safe
+
+
+def _run(options: argparse.Namespace) -> int:
+    config, net = _config(options), network(options.network)
+    images = options.images if options.images is not None else options.batch
+    if options.batch < 1:
+        raise UsageError(f"--batch must be at least 1, not {options.batch}")
+    if images < 1 or images % options.batch:
+        raise UsageError(f"--images must be a multiple of --batch {options.batch}, not {images}")
+    if options.latency < 1:
+        raise UsageError(f"--latency must be at least 1, not {options.latency}")
+    check_tools(options.simulator)
+    tasks = _layer_tasks(net, config, options) if options.layers else _network_tasks(net, config, options, images)
+    folder = _folder(options, config, net.name)
+    progress = _Progress(len(tasks))
+    outcomes = run_tasks(
+        config,
+        tasks,
+        work=folder / "simulation",
+        simulator=options.simulator,
+        latency_cycles=options.latency,
+        waves=options.waves,
+        progress=progress,
+    )
+    progress.end()
+    labels = digits()[1][:images] if net.name == "lenet5" and not options.layers else None
+    report = make_report(config, outcomes, simulator=options.simulator, labels=labels)
+    return _finish(report, outcomes, folder)
+
+
+def _finish(report: Report, outcomes: Sequence[Outcome], folder: Path) -> int:
+    path = write_report(report, folder)
+    print(f"{report['network']} on {report['config']}, {report['images']} image(s) in batches of {report['batch']}\n")
+    print(table(report), verdict(report), f"report: {path}", sep="\n\n")
+    different = [outcome for outcome in outcomes if not outcome.equal]
+    if different:
+        print(f"\n{different[0].differences()}", file=sys.stderr)
+    return DIFFERENT if different else 0
+
+
+def _layer_tasks(net: Network, config: AcceleratorConfig, options: argparse.Namespace) -> list[Task]:
+    names = options.layers.split(",")
+    program = compile_layers(net, names, config, batch=options.batch)
+    return [layers_task(program, [layer_input(net, name, options.batch) for name in names])]
+
+
+def _network_tasks(net: Network, config: AcceleratorConfig, options: argparse.Namespace, images: int) -> list[Task]:
+    program = compile_network(net, config, batch=options.batch)
+    inputs = network_input(net, images)
+    return [network_task(program, batch) for batch in np.split(inputs, images // options.batch)]
+
+
+class _Progress:
+    """A line on standard error that says how far the simulation is."""
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self._shown = False
+
+    def __call__(self, job: int, cycles: int) -> None:
+        self._shown = True
+        text = f"simulating program {job + 1} of {self._jobs}, {cycles:,} cycles"
+        print(f"\r{text}" if sys.stderr.isatty() else text, end="" if sys.stderr.isatty() else "\n", file=sys.stderr)
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """End the line."""
+        if self._shown and sys.stderr.isatty():
+            print(file=sys.stderr)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    if options.verify:
+        check_tools("verilator")
+    result = sweep(load_space(options.space), options.out, progress=True, verify=options.verify)
+    print(result.summary())
+    return 0 if result.verified else DIFFERENT
+
+
+def _configs(_options: argparse.Namespace) -> int:
+    for config in PRESETS.values():
+        kib = config.global_buffer_bytes / 1024
+        print(f"{config.name:10s} {config.rows} x {config.cols} PEs, {kib:g} KiB global buffer")
+    return 0
+
+
+def _describe(options: argparse.Namespace) -> int:
+    print(describe(_config(options)))
+    return 0
+
+
+def _verilog(options: argparse.Namespace) -> int:
+    from sim.verilog import write  # takes a while to import
+
+    config = _config(options)
+    folder = _folder(options, config)
+    write(config, folder)
+    print(f"{folder}: eyas.v, eyas.json, eyas.h")
+    return 0
+
+
+def _synth(options: argparse.Namespace) -> int:
+    from sim.synth import main as synth_main
+
+    config = _config(options)
+    return synth_main(config, _folder(options, config))
+
+
+_COMMANDS = {
+    "run": _run,
+    "sweep": _sweep,
+    "configs": _configs,
+    "describe": _describe,
+    "verilog": _verilog,
+    "synth": _synth,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
