@@ -193,9 +193,7 @@ class Emitter:
         entry = self._half * (self.config.parameter_words // 2)
         self._half ^= 1
         wait = self._parameters.open(2)
-        self.emit(
-            "load.parameter", wait_parameter_free=wait, dram_address=address, channels=channels, entry=entry
-        )
+        self.emit("load.parameter", wait_parameter_free=wait, dram_address=address, channels=channels, entry=entry)
         return entry
 
     def configure_execute(self, fields: Fields) -> None:
@@ -347,9 +345,7 @@ class _NestEmitter:
             for _ in range(count):
                 self._items.popleft()
             self._occupied += count * first.words
-            self._out.emit(
-                "load.filter", dram_address=first.address, items=count, words=first.words, lanes=first.lanes
-            )
+            self._out.emit("load.filter", dram_address=first.address, items=count, words=first.words, lanes=first.lanes)
 
     # Ifmap
 

@@ -159,16 +159,16 @@ def delivery(work: Work, piece: Slice, config: AcceleratorConfig) -> Delivery:
     if work.depthwise:
         start = work.channel + piece.pair // height
         end = start + piece.slots
-        counts = [min(end, (b + 1) * block) - max(start, b * block) for b in range(start // block, ceil_div(end, block))]
+        counts = [
+            min(end, (b + 1) * block) - max(start, b * block) for b in range(start // block, ceil_div(end, block))
+        ]
     else:
         pairs = piece.active_rows * (piece.slots - 1) + piece.last_rows
         start = work.channel + piece.pair // height
         low = work.channel * height + piece.pair
         high = low + pairs
         size = block * height
-        runs = [
-            min(high, (b + 1) * size) - max(low, b * size) for b in range(low // size, ceil_div(high, size))
-        ]
+        runs = [min(high, (b + 1) * size) - max(low, b * size) for b in range(low // size, ceil_div(high, size))]
         counts = [ceil_div(run, config.rows) for run in runs]
     middle = counts[1] if len(counts) > 2 else 0
     last = counts[-1] if len(counts) > 1 else 0
@@ -390,7 +390,9 @@ class Mapper:
                 first = column * mapping.taps if ring < mapping.taps * 2 or mapping.columns == 1 else 0
                 steady = max(operations, column * new)
                 stage = 0 if reuse else groups_in_strip * (words + 2)
-                cycles = max(mapping.columns * steady + first, stage, config.rows + 2, column * mapping.taps + config.cols)
+                cycles = max(
+                    mapping.columns * steady + first, stage, config.rows + 2, column * mapping.taps + config.cols
+                )
                 passes += cycles
                 loads = unit.groups + (psum_tiles - 1) if unit.groups > 1 else (psum_tiles if not reuse else 1)
                 filter_beats += loads * piece.active_rows * words
@@ -402,7 +404,9 @@ class Mapper:
             piece_columns = min(config.cols, mapping.rows, config.drain_width)
             block_cycles = max(min(unit.psums, config.channel_block), piece_columns)
             pieces = ceil_div(config.cols, piece_columns)
-            drain += repeats * strips * mapping.columns * pieces * ceil_div(unit.psums, config.channel_block) * block_cycles
+            drain += (
+                repeats * strips * mapping.columns * pieces * ceil_div(unit.psums, config.channel_block) * block_cycles
+            )
             beats += repeats * (filter_beats + strips * (4 * len(unit.slices) + 8))
             beats += repeats * unit.groups * pixels * mapping.columns * ceil_div(unit.psums, config.channel_block)
             if mapping.resident:

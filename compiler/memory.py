@@ -109,7 +109,9 @@ class Planner:
         address = self._next
         self._next = ceil_div(address + size, ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         if self._next > self._limit:
-            raise MemoryError(f"the program needs {self._next} bytes of DRAM, more than the {self._limit} of the address space")
+            raise MemoryError(
+                f"the program needs {self._next} bytes of DRAM, more than the {self._limit} of the address space"
+            )
         return address
 
     def place(self, data: bytes) -> int:
@@ -118,8 +120,12 @@ class Planner:
         self.segments.append((address, data))
         return address
 
-    def feature_map(self, images: int, shape: tuple[int, int, int], config: AcceleratorConfig, *, packed: bool) -> FeatureMap:
+    def feature_map(
+        self, images: int, shape: tuple[int, int, int], config: AcceleratorConfig, *, packed: bool
+    ) -> FeatureMap:
         """Return a feature map in fresh bytes."""
         pixel = packed_channels(shape[2], config) if packed else config.channel_block
         fmap = FeatureMap(0, images, shape, pixel, config.bus_bytes, config.activation_bytes)
-        return FeatureMap(self.reserve(fmap.size_bytes), images, shape, pixel, config.bus_bytes, config.activation_bytes)
+        return FeatureMap(
+            self.reserve(fmap.size_bytes), images, shape, pixel, config.bus_bytes, config.activation_bytes
+        )

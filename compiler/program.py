@@ -102,7 +102,9 @@ class _Compiler:
         self.layers: list[CompiledLayer] = []
         self.written: dict[str, Written] = {}
 
-    def add(self, layer: Layer, source: FeatureMap, written: Written | None, zero_point: int, *, consumed: bool) -> FeatureMap:
+    def add(
+        self, layer: Layer, source: FeatureMap, written: Written | None, zero_point: int, *, consumed: bool
+    ) -> FeatureMap:
         """Compile one layer and return its ofmap; its mark is added by :meth:`mark`."""
         target = self.planner.feature_map(self.batch, layer.output_shape, self.config, packed=False)
         works = lower(layer, input_zero_point=zero_point, psum_bits=self.config.psum_bits)
@@ -132,7 +134,9 @@ class _Compiler:
                 consumed=consumed,
             )
             strips.strips.extend(result.strips)
-        self.layers.append(CompiledLayer(layer, source, target, tuple(mappings), self.planner.reserve(8 * spec.SNAPSHOT_BEATS)))
+        self.layers.append(
+            CompiledLayer(layer, source, target, tuple(mappings), self.planner.reserve(8 * spec.SNAPSHOT_BEATS))
+        )
         self.written[layer.name] = strips
         return target
 

@@ -26,7 +26,13 @@ def describe(config: AcceleratorConfig) -> str:
         "peak": f"{config.pes} MACs, {config.bus_bytes} DRAM bytes, {config.drain_width} drained psums a cycle",
     }
     width = max(map(len, facts))
-    lines = [f"{config.name}", "", *(f"{name:{width}s}  {value}" for name, value in facts.items()), "", _drawing(config)]
+    lines = [
+        f"{config.name}",
+        "",
+        *(f"{name:{width}s}  {value}" for name, value in facts.items()),
+        "",
+        _drawing(config),
+    ]
     return "\n".join(lines)
 
 

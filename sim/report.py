@@ -125,7 +125,9 @@ def table(report: Report) -> str:
         counters = entry["counters"]
         levels = [sum(counters[name] for name in names) for names in ACCESS_LEVELS.values()]
         numbers = [f"{value:,}" for value in (*levels, entry["dram_bytes"])]
-        rows.append([entry["name"], f"{entry['macs']:,}", f"{entry['cycles']:,}", f"{entry['utilisation']:.1%}", *numbers])
+        rows.append(
+            [entry["name"], f"{entry['macs']:,}", f"{entry['cycles']:,}", f"{entry['utilisation']:.1%}", *numbers]
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     lines = []
     for row in rows:

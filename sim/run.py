@@ -160,9 +160,7 @@ def run_tasks(
         progress=progress,
         unknown_checks=unknown_checks,
     )
-    return [
-        _outcome(task, predictions[id(task.program)], result) for task, result in zip(tasks, results, strict=True)
-    ]
+    return [_outcome(task, predictions[id(task.program)], result) for task, result in zip(tasks, results, strict=True)]
 
 
 def _job(task: Task, cycles: int) -> Job:
