@@ -8,6 +8,7 @@ from :func:`golden.machine.predict`.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -208,6 +209,64 @@ def region_words(
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Units that are alike: how many there are, and their slices, counted by what they cost.
+
+    ``slices`` maps (slots, active rows, deliveries per window and column, channel blocks) to how many are so, the
+    first slice first.
+    """
+
+    unit: Unit
+    repeats: int
+    slices: dict[tuple[int, int, int, int], int]
+
+
+class ArrayShape:
+    """What filters per PE, slots and taps decide, whatever the tile: the same for many candidates."""
+
+    def __init__(self, work: Work, mapping: Mapping, config: AcceleratorConfig) -> None:
+        everything = units(work, mapping, config)
+        deliveries = [[delivery(work, piece, config) for piece in unit.slices] for unit in everything]
+        self.single = all(len(unit.slices) == 1 for unit in everything)
+        self.resident_blocks = max(_block_span(pieces) for pieces in deliveries)
+        self.slice_blocks = max(piece.blocks for pieces in deliveries for piece in pieces)
+        self.fields_fit = all(
+            piece.first <= MAXIMUM_OPERATIONS["first"]
+            and piece.middle <= MAXIMUM_OPERATIONS["middle"]
+            and piece.last <= MAXIMUM_OPERATIONS["last"]
+            and piece.blocks <= MAXIMUM_BLOCKS
+            for pieces in deliveries
+            for piece in pieces
+        )
+        # Depthwise turns are alike but for the last.
+        chosen = [(0, 1), (1, 1)][: len(everything)] if len(everything) <= 2 else [(0, len(everything) - 1), (-1, 1)]
+        self.turns = [
+            Turn(everything[index], repeats, _count_slices(everything[index], deliveries[index]))
+            for index, repeats in chosen
+        ]
+
+    def blocks(self, mapping: Mapping) -> int:
+        """Channel blocks of the largest ifmap region: of a unit if resident, else of a slice."""
+        return self.resident_blocks if mapping.resident else self.slice_blocks
+
+
+def _block_span(pieces: list[Delivery]) -> int:
+    return max(piece.first_block + piece.blocks for piece in pieces) - min(piece.first_block for piece in pieces)
+
+
+def _count_slices(unit: Unit, deliveries: list[Delivery]) -> dict[tuple[int, int, int, int], int]:
+    return Counter(
+        (piece.slots, piece.active_rows, moves.operations, moves.blocks)
+        for piece, moves in zip(unit.slices, deliveries, strict=True)
+    )
+
+
+def region_blocks(work: Work, mapping: Mapping, config: AcceleratorConfig) -> int:
+    """Channel blocks of the largest ifmap region: of a unit if resident, else of a slice."""
+    return ArrayShape(work, mapping, config).blocks(mapping)
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What the mapper thinks a mapping costs."""
 
@@ -252,8 +311,12 @@ class Mapper:
         key = (work.shape, images, input_shape, align)
         if key not in self._known:
             best = None
-            for mapping in self._candidates(name, work, images, input_shape, align):
-                cost = self._estimate(work, mapping, images, input_shape, align)
+            tried = set()
+            for shape, mapping in self._candidates(name, work, images, input_shape, align):
+                if mapping in tried:
+                    continue
+                tried.add(mapping)
+                cost = self._estimate(work, shape, mapping, images, input_shape, align)
                 rank = (cost.cycles + cost.bus_beats // BEATS_PER_CYCLE_SAVED, cost.bus_beats)
                 if best is None or rank < best[0]:
                     best = (rank, mapping)
@@ -267,7 +330,7 @@ class Mapper:
 
     def _candidates(
         self, name: str, work: Work, images: int, input_shape: tuple[int, int, int], align: int
-    ) -> Iterator[Mapping]:
+    ) -> Iterator[tuple[ArrayShape, Mapping]]:
         config = self._config
         for size, limit, field in (
             (work.window[0], 255, "window height"),
@@ -279,15 +342,15 @@ class Mapper:
         taps = min(work.window[1], config.ifmap_spad_words, config.filter_spad_words, 255)
         for filters, slots in self._array_shapes(work, taps):
             psums = slots if work.depthwise else filters
+            shape = ArrayShape(work, Mapping(filters, slots, taps, 1, 1, 1, 1, True), config)
+            if not shape.fields_fit:
+                continue
             for width in self._widths(work, psums):
                 for resident in (True, False):
-                    shape = Mapping(filters, slots, taps, 1, 1, width, 1, resident)
-                    if not self._fields_fit(work, shape):
-                        continue
-                    for images_in_tile, height in self._tiles(work, shape, images, input_shape, align):
-                        tile = dataclasses.replace(shape, images=images_in_tile, rows=height)
-                        for strips in self._strip_choices(work, tile, psums):
-                            yield dataclasses.replace(tile, strips=strips)
+                    row = Mapping(filters, slots, taps, 1, 1, width, 1, resident)
+                    for tile in self._tiles(work, shape, row, images, input_shape, align):
+                        for strips in self._strip_choices(shape, tile, psums):
+                            yield shape, dataclasses.replace(tile, strips=strips)
 
     def _array_shapes(self, work: Work, taps: int) -> Iterator[tuple[int, int]]:
         """Yield (p, q) that fit the scratchpads, the parameter memory and the command fields."""
@@ -319,44 +382,43 @@ class Mapper:
         return sorted((width for width in shares if width * psums <= depth), reverse=True)
 
     def _tiles(
-        self, work: Work, shape: Mapping, images: int, input_shape: tuple[int, int, int], align: int
-    ) -> Iterator[tuple[int, int]]:
+        self,
+        work: Work,
+        shape: ArrayShape,
+        row: Mapping,
+        images: int,
+        input_shape: tuple[int, int, int],
+        align: int,
+    ) -> Iterator[Mapping]:
         """Yield the largest (images, rows) whose ifmap fits the lanes, once and twice."""
         config = self._config
-        blocks = region_blocks(work, shape, config)
+        blocks = shape.blocks(row)
         sizes = [(count, len(work.rows)) for count in _shares(images, 255)]
         sizes += [(1, height) for height in _shares(len(work.rows), 4095)[1:]]
         for copies in (2, 1):
             found = 0
             for count, height in sizes:
-                tile = dataclasses.replace(shape, images=count, rows=height)
+                tile = dataclasses.replace(row, images=count, rows=height)
                 rows = count * ceil_div((height - 1) * work.stride[0] + work.window[0] + align, align) * align
                 words = region_words(work, tile, blocks, input_shape, align, config)
                 if rows <= MAXIMUM_RUN_ROWS and copies * words <= config.ifmap_lane_words:
-                    yield count, height
+                    yield tile
                     found += 1
                     if found == TILE_CHOICES:
                         break
 
-    def _fields_fit(self, work: Work, shape: Mapping) -> bool:
-        pieces = (
-            delivery(work, piece, self._config) for unit in units(work, shape, self._config) for piece in unit.slices
-        )
-        return all(
-            piece.first <= MAXIMUM_OPERATIONS["first"]
-            and piece.middle <= MAXIMUM_OPERATIONS["middle"]
-            and piece.last <= MAXIMUM_OPERATIONS["last"]
-            and piece.blocks <= MAXIMUM_BLOCKS
-            for piece in pieces
-        )
-
-    def _strip_choices(self, work: Work, mapping: Mapping, psums: int) -> Iterator[int]:
+    def _strip_choices(self, shape: ArrayShape, mapping: Mapping, psums: int) -> Iterator[int]:
         slots = min(self._config.psum_bank_words // (mapping.columns * psums), MAXIMUM_STRIPS)
-        single = all(len(unit.slices) == 1 for unit in units(work, mapping, self._config))
-        yield from (1,) if single else sorted({1, max(1, slots // 2), max(1, slots - 1), slots}, reverse=True)
+        yield from (1,) if shape.single else sorted({1, max(1, slots // 2), max(1, slots - 1), slots}, reverse=True)
 
     def _estimate(
-        self, work: Work, mapping: Mapping, images: int, input_shape: tuple[int, int, int], align: int
+        self,
+        work: Work,
+        shape: ArrayShape,
+        mapping: Mapping,
+        images: int,
+        input_shape: tuple[int, int, int],
+        align: int,
     ) -> Estimate:
         config = self._config
         tiles_n, tiles_e = ceil_div(images, mapping.images), ceil_div(len(work.rows), mapping.rows)
@@ -370,7 +432,8 @@ class Mapper:
         tile_columns = min((mapping.columns - 1) * work.stride[1] + work.window[1], input_shape[1])
         column_beats = ceil_div(tile_rows * align_bytes, config.bus_bytes)
         array = beats = drain = first_load = 0
-        for unit, repeats in _distinct_units(work, mapping, config):
+        for turn in shape.turns:
+            unit, repeats = turn.unit, turn.repeats
             entries = unit.groups * pixels
             strips = ceil_div(entries, config.cols)
             groups_in_strip = min(unit.groups, (config.cols - 2) // pixels + 2) if unit.groups > 1 else 1
@@ -382,10 +445,9 @@ class Mapper:
             psum_tiles = ceil_div(strips, mapping.strips)
             filter_beats = 0
             passes = 0
-            for piece in unit.slices:
-                moves = delivery(work, piece, config)
-                operations = piece.slots * mapping.taps * mapping.filters
-                column = moves.operations * windows
+            for (slots, active_rows, deliveries, slice_blocks), count in turn.slices.items():
+                operations = slots * mapping.taps * mapping.filters
+                column = deliveries * windows
                 words = ceil_div(operations, config.weights_per_word)
                 first = column * mapping.taps if ring < mapping.taps * 2 or mapping.columns == 1 else 0
                 steady = max(operations, column * new)
@@ -393,12 +455,12 @@ class Mapper:
                 cycles = max(
                     mapping.columns * steady + first, stage, config.rows + 2, column * mapping.taps + config.cols
                 )
-                passes += cycles
+                passes += count * cycles
                 loads = unit.groups + (psum_tiles - 1) if unit.groups > 1 else (psum_tiles if not reuse else 1)
-                filter_beats += loads * piece.active_rows * words
+                filter_beats += count * loads * active_rows * words
                 if not mapping.resident:
-                    blocks = moves.blocks * mapping.images * tile_columns
-                    beats += repeats * psum_tiles * blocks * column_beats
+                    blocks = slice_blocks * mapping.images * tile_columns
+                    beats += count * repeats * psum_tiles * blocks * column_beats
             flush = unit.psums
             array += repeats * (strips * passes + flush)
             piece_columns = min(config.cols, mapping.rows, config.drain_width)
@@ -414,33 +476,12 @@ class Mapper:
                 blocks = ceil_div(work.channel + unit.channel + unit.channels, config.channel_block) - first_block
                 beats += repeats * blocks * mapping.images * tile_columns * column_beats
             if not first_load:
-                moves = delivery(work, unit.slices[0], config)
-                first_load = moves.blocks * mapping.images * tile_columns * column_beats
-        words = region_words(work, mapping, region_blocks(work, mapping, config), input_shape, align, config)
+                first_blocks = next(iter(turn.slices))[3]
+                first_load = first_blocks * mapping.images * tile_columns * column_beats
+        words = region_words(work, mapping, shape.blocks(mapping), input_shape, align, config)
         serial = tiles - 1 if 2 * words > config.ifmap_lane_words else 0
         cycles = max(array * tiles, beats * tiles, drain * tiles) + (first_load + START_CYCLES) * (1 + serial)
         return Estimate(cycles, beats * tiles)
-
-
-def region_blocks(work: Work, mapping: Mapping, config: AcceleratorConfig) -> int:
-    """Channel blocks of the largest ifmap region: of a unit if resident, else of a slice."""
-    largest = 0
-    for unit in units(work, mapping, config):
-        deliveries = [delivery(work, piece, config) for piece in unit.slices]
-        if mapping.resident:
-            first = min(piece.first_block for piece in deliveries)
-            largest = max(largest, max(piece.first_block + piece.blocks for piece in deliveries) - first)
-        else:
-            largest = max(largest, *(piece.blocks for piece in deliveries))
-    return largest
-
-
-def _distinct_units(work: Work, mapping: Mapping, config: AcceleratorConfig) -> list[tuple[Unit, int]]:
-    """Return units with how often they repeat: depthwise turns are alike but for the last."""
-    everything = units(work, mapping, config)
-    if len(everything) <= 2:
-        return [(unit, 1) for unit in everything]
-    return [(everything[0], len(everything) - 1), (everything[-1], 1)]
 
 
 def _shares(count: int, limit: int) -> list[int]:

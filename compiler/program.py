@@ -12,6 +12,7 @@ from compiler.graph import Network
 from compiler.layers import Layer
 from compiler.mapping import Mapper, Mapping, Unit
 from compiler.memory import FeatureMap, Planner
+from compiler.nest import NestEmitter
 from compiler.packing import filter_words, pack_filters, pack_parameters
 from compiler.plan import Nest, Pass
 from compiler.work import Work, lower
@@ -124,16 +125,17 @@ class _Compiler:
                 regions_before=self.emitter.regions_opened,
             )
             own_parameters = parameters[id(work)]
-            result = self.emitter.nest(
-                nest,
+            emitted = NestEmitter(
+                emitter=self.emitter,
+                nest=nest,
                 source=source,
                 written=written,
                 target=target,
                 filters=self._filter_placer(work, mapping),
                 parameter_address=own_parameters,
                 consumed=consumed,
-            )
-            strips.strips.extend(result.strips)
+            ).run()
+            strips.strips.extend(emitted.strips)
         self.layers.append(
             CompiledLayer(layer, source, target, tuple(mappings), self.planner.reserve(8 * spec.SNAPSHOT_BEATS))
         )

@@ -187,6 +187,7 @@ class Drain(Engine):
         strip, config = self._strip, self._config
         self._blocks.popleft()
         self._reading = False
+        self.awake = True
         self._hold = (last, block.beats)
         self._earliest = last + 1
         now = self.counts.now
@@ -217,6 +218,7 @@ class Drain(Engine):
             self._sent_total += beats
             self._responses.append(response)
             self._links.written.give(response + 1, tokens)
+            self.awake = True
 
         self._dram.write(self._last_aw, beats, granted)
         return True
@@ -239,6 +241,7 @@ class Drain(Engine):
             self.marks.write(response)
             self.idle = response + 1
             self._marking = False
+            self.awake = True
             if fields["last"]:
                 self.finished = response + 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from golden.tokens import Sleeper
 from hw import spec
 
 Fields = dict[str, int]
@@ -27,9 +28,16 @@ class Counts:
 
 
 class Marks:
-    """Snapshot hand-shake: an engine may capture mark k + 1 once mark k is written."""
+    """Snapshot hand-shake: an engine may capture mark k + 1 once mark k is written.
+
+    Members
+    -------
+    engines : list of Sleeper
+        Who waits for captures and writes.
+    """
 
     def __init__(self) -> None:
+        self.engines: list[Sleeper] = []
         self.captured: dict[str, list[int]] = {name: [] for name in ("fetch", "load", "stage", "deliver", "mac")}
         self.written: list[int] = []
 
@@ -46,6 +54,7 @@ class Marks:
     def capture(self, engine: str, cycle: int) -> None:
         """The engine captured its counters in ``cycle``."""
         self.captured[engine].append(cycle)
+        self._wake()
 
     def all_captured(self, mark: int) -> int | None:
         """First cycle in which drain sees all snapshots of mark number ``mark``, None while unknown."""
@@ -56,9 +65,14 @@ class Marks:
     def write(self, cycle: int) -> None:
         """B of the mark's burst arrived in ``cycle``."""
         self.written.append(cycle)
+        self._wake()
+
+    def _wake(self) -> None:
+        for engine in self.engines:
+            engine.awake = True
 
 
-class Engine:
+class Engine(Sleeper):
     """One command queue and the engine behind it.
 
     Parameters
@@ -69,9 +83,16 @@ class Engine:
         Queue depth.
     marks : Marks
         Snapshot hand-shake.
+
+    Members
+    -------
+    feeder : Sleeper
+        Who waits for room in the queue.
     """
 
     def __init__(self, *, name: str, depth: int, marks: Marks) -> None:
+        marks.engines.append(self)
+        self.feeder = Sleeper()
         self.name = name
         self.counts = Counts(name)
         self.marks = marks
@@ -92,11 +113,13 @@ class Engine:
         """A command is pushed in ``cycle``."""
         self._pushed += 1
         self.queue.append((cycle + 1, command, fields))
+        self.awake = True
 
     def pop(self, cycle: int) -> None:
         """The head of the queue is popped in ``cycle``."""
         self.queue.popleft()
         self._pops.append(cycle)
+        self.feeder.awake = True
 
     def step(self) -> bool:
         """Start the next command if its start is known; return whether it was."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from golden.engine_model import Engine, Fields
-from golden.tokens import Tokens
+from golden.tokens import Sleeper, Tokens
 from hw.config import AcceleratorConfig
 
 
@@ -94,7 +94,7 @@ class Stage(Engine):
 
 
 class Deliver(Engine):
-    """Ifmap lanes to ifmap scratchpads."""
+    """Ifmap lanes to ifmap scratchpads; ``follower`` waits for delivered columns."""
 
     def __init__(self, *, config: AcceleratorConfig, links: Links, **engine: object) -> None:
         super().__init__(name="deliver", **engine)  # type: ignore[arg-type]
@@ -106,6 +106,7 @@ class Deliver(Engine):
         self._operations = 0
         self._next = 0
         self._signal = 0
+        self.follower = Sleeper()
 
     def step(self) -> bool:
         """Deliver further columns of the pass under way, or start the next command."""
@@ -175,6 +176,8 @@ class Deliver(Engine):
             self._columns_left -= 1
             progress = True
         self._next = following
+        if progress:
+            self.follower.awake = True
         if progress and not self._columns_left:
             self._links.ifmap_free.give(following, self._signal)
             self.idle = following
@@ -198,6 +201,7 @@ class Mac(Engine):
         super().__init__(name="mac", **engine)  # type: ignore[arg-type]
         self._links = links
         self._deliver = deliver
+        deliver.follower = self
         self._rows = config.rows
         self._layer: Fields = {}
         self._pending: Pending | None = None
@@ -274,6 +278,7 @@ class Mac(Engine):
             last = decision + operations
             self._links.releases.extend([last + rows] * (new if x < columns - 1 else taps))
         self._consumed += taps
+        self._deliver.awake = True
         if fields["release_filters"]:
             self._links.halves.give(last + rows)
         held = max(last, launch + rows + 2)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from golden.engine_model import Counts, Engine, Fields, Marks
 from golden.execute_model import Links
 from golden.memory_model import ReadPort, split_bursts
+from golden.tokens import Sleeper
 from hw import spec
 from hw.config import AcceleratorConfig
 
@@ -139,6 +140,7 @@ class Load(Engine):
 
     def accepted(self, cycle: int) -> None:
         """AR of the wanted burst was accepted."""
+        self.awake = True
         self._request(cycle + 1)
 
     def first_beat(self, cycle: int, tag: object) -> int:
@@ -149,6 +151,7 @@ class Load(Engine):
     def received(self, first: int, beats: int, tag: object) -> None:
         """Write the burst's beats."""
         assert isinstance(tag, Burst)
+        self.awake = True
         command, fields, _ = self._entries[tag.order]
         now, last = self.counts.now, first + beats - 1
         kind = command.removeprefix("load.")
@@ -180,7 +183,7 @@ class Load(Engine):
             self.marks.capture("load", cycle)
 
 
-class Fetch:
+class Fetch(Sleeper):
     """Reads commands and deals them out to the queues, in order."""
 
     def __init__(
@@ -192,6 +195,9 @@ class Fetch:
         marks: Marks,
     ) -> None:
         self.counts = Counts("fetch")
+        marks.engines.append(self)
+        for engine in engines.values():
+            engine.feeder = self
         self._commands = commands
         self._engines = engines
         self._port = port
@@ -224,6 +230,7 @@ class Fetch:
         """AR was accepted."""
         self._last_request = cycle
         self._wanting = False
+        self.awake = True
 
     def first_beat(self, cycle: int, tag: object) -> int:
         """Fetch is always ready."""
@@ -231,6 +238,7 @@ class Fetch:
 
     def received(self, first: int, beats: int, tag: object) -> None:
         """Commands are in the FIFO one cycle after their fourth beat."""
+        self.awake = True
         self._arrived.extend(first + beat + 1 for beat in range(COMMAND_BEATS - 1, beats, COMMAND_BEATS))
 
     def _dispatch(self) -> bool:

@@ -6,7 +6,7 @@ cycles; only what is arbitrated (read port, DRAM bus, psum bank ports) is proces
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from golden.drain_model import Drain
@@ -75,16 +75,19 @@ def predict(
         "mac": Mac(deliver=deliver, **common),
         "drain": drain,
     }
+    _connect(links, engines)
     fetch = Fetch(commands=commands, engines=engines, port=port, marks=marks)
-    steps = [fetch.step, *(engine.step for engine in engines.values())]
+    steppers: tuple[Fetch | Engine, ...] = (fetch, *engines.values())
 
     def settle() -> None:
         progress = True
         while progress:
             progress = False
-            for step in steps:
-                while step():
-                    progress = True
+            for stepper in steppers:
+                if stepper.awake:
+                    progress, stepper.awake = True, False
+                    while stepper.step():
+                        pass
 
     settle()
     timeline.run(settle)
@@ -106,6 +109,14 @@ def _links(config: AcceleratorConfig) -> Links:
         releases=[],
         head_reads=[],
     )
+
+
+def _connect(links: Links, engines: Mapping[str, Engine]) -> None:
+    """Tell every kind of tokens which engine waits for it."""
+    takers = {name: taker for name, (_, taker) in spec.SEMAPHORES.items()}
+    takers |= {"staged": "mac", "halves": "stage", "filter_level": "stage", "filter_free": "load"}
+    for name, taker in takers.items():
+        getattr(links, name).taker = engines[taker]
 
 
 def _snapshots(counts: Sequence[Counts]) -> tuple[dict[str, int], ...]:

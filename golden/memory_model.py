@@ -73,22 +73,31 @@ class Dram:
         self.read_port: ReadPort
         self._timeline = timeline
         self._free = 0
+        self._next: int | None = None  # cycle of the grant that is on the timeline
         self._reads: deque[tuple[int, int, Reader, object]] = deque()
         self._writes: deque[tuple[int, int, Callable[[int, int], None]]] = deque()
 
     def read(self, accepted: int, beats: int, reader: Reader, tag: object) -> None:
         """Queue a read burst whose AR was accepted in cycle ``accepted``."""
         self._reads.append((accepted, beats, reader, tag))
-        self._timeline.at(max(self._free, accepted + self.latency_cycles), self._grant)
+        self._plan(accepted + self.latency_cycles)
 
     def write(self, accepted: int, beats: int, done: Callable[[int, int], None]) -> None:
         """Queue a write burst; ``done(first beat's cycle, B's cycle)`` is called when it is granted."""
         self._writes.append((accepted, beats, done))
-        self._timeline.at(max(self._free, accepted + 1), self._grant)
+        self._plan(accepted + 1)
+
+    def _plan(self, cycle: int) -> None:
+        """Grant in ``cycle``, or once the bus is free, unless a grant comes before."""
+        cycle = max(cycle, self._free)
+        if self._next is None or cycle < self._next:
+            self._next = cycle
+            self._timeline.at(cycle, self._grant)
 
     def _grant(self, now: int) -> None:
-        if now < self._free:
+        if now != self._next:
             return
+        self._next = None
         if self._writes and self._writes[0][0] < now:
             _, beats, done = self._writes.popleft()
             self._free = now + beats
@@ -99,13 +108,10 @@ class Dram:
             self._free = first + beats
             self.read_port.finished(first + beats - 1)
             reader.received(first, beats, tag)
-        else:
-            return
-        eligible = [self._writes[0][0] + 1] if self._writes else []
+        if self._writes:
+            self._plan(self._writes[0][0] + 1)
         if self._reads:
-            eligible.append(self._reads[0][0] + self.latency_cycles)
-        if eligible:
-            self._timeline.at(max(self._free, min(eligible)), self._grant)
+            self._plan(self._reads[0][0] + self.latency_cycles)
 
 
 class ReadPort:
@@ -119,36 +125,43 @@ class ReadPort:
         self._last = -1
         self._in_flight = 0
         self._ends: deque[int] = deque()
+        self._next: int | None = None  # cycle of the arbitration that is on the timeline
         dram.read_port = self
 
     def want(self, priority: int, valid: int, beats: int, reader: Reader, tag: object) -> None:
         """Ask for a burst from cycle ``valid`` on; lower ``priority`` goes first."""
         self._wants[priority] = (valid, beats, reader, tag)
-        self._timeline.at(max(valid, self._last + 1), self._arbitrate)
+        self._plan(valid)
 
     def finished(self, last: int) -> None:
         """A burst's last beat is handshaken in cycle ``last``."""
         self._ends.append(last)
-        if self._wants:
-            self._timeline.at(last + 1, self._arbitrate)
+        if self._wants and self._next is None:
+            self._plan(last + 1)
+
+    def _plan(self, cycle: int) -> None:
+        """Arbitrate in ``cycle``, or in the first one after the last AR, unless an arbitration comes before."""
+        cycle = max(cycle, self._last + 1)
+        if self._next is None or cycle < self._next:
+            self._next = cycle
+            self._timeline.at(cycle, self._arbitrate)
 
     def _arbitrate(self, now: int) -> None:
-        if now <= self._last:
+        if now != self._next:
             return
+        self._next = None
         while self._ends and self._ends[0] < now:
             self._ends.popleft()
             self._in_flight -= 1
         if self._in_flight >= self._limit:
             if self._ends:
-                self._timeline.at(self._ends[0] + 1, self._arbitrate)
+                self._plan(self._ends[0] + 1)
             return
         ready = [priority for priority, want in self._wants.items() if want[0] <= now]
-        if not ready:
-            return
         _, beats, reader, tag = self._wants.pop(min(ready))
         self._last = now
         self._in_flight += 1
         self._dram.read(now, beats, reader, tag)
         for want in self._wants.values():
-            self._timeline.at(max(now + 1, want[0]), self._arbitrate)
+            self._plan(want[0])
         reader.accepted(now)

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections import deque
 
 
+class Sleeper:
+    """Something that need not be asked again, until ``awake`` is set because what it waits for may have changed."""
+
+    awake = True
+
+
 class Tokens:
     """Tokens of one semaphore, in the order given.
 
@@ -12,11 +18,17 @@ class Tokens:
     ----------
     initial : int
         Tokens visible from cycle 0.
+
+    Members
+    -------
+    taker : Sleeper
+        Who waits for the tokens; awake after each gift.
     """
 
-    __slots__ = ("_entries", "_total")
+    __slots__ = ("_entries", "_total", "taker")
 
     def __init__(self, *, initial: int = 0) -> None:
+        self.taker = Sleeper()
         self._entries: deque[list[int]] = deque()
         self._total = 0
         if initial:
@@ -28,6 +40,7 @@ class Tokens:
         if amount:
             self._entries.append([visible, amount])
             self._total += amount
+            self.taker.awake = True
 
     def visible(self, amount: int) -> int | None:
         """Return the first cycle in which ``amount`` tokens are visible, None while unknown."""

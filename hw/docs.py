@@ -1,9 +1,11 @@
 """What is written from the declarations: reference pages and the description beside the Verilog."""
 
+import argparse
 import dataclasses
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from amaranth.hdl import Shape
@@ -207,3 +209,17 @@ def description(config: AcceleratorConfig) -> dict[str, Any]:
 def _port(path: tuple[str | int, ...], member: Member) -> dict[str, Any]:
     direction = "out" if member.flow is Out else "in"
     return {"name": "__".join(map(str, path)), "direction": direction, "width": Shape.cast(member.shape).width}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the reference pages into a folder: ``python -m hw.docs docs/reference``."""
+    parser = argparse.ArgumentParser(prog="python -m hw.docs", description="Write the reference pages.")
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args(arguments).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in reference_pages().items():
+        (folder / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

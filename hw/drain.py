@@ -146,7 +146,7 @@ class DrainEngine(wiring.Component):
         has_tokens = (self.psum_ready_level >= strip.wait_psum_ready) & (
             self.parameter_ready_level >= strip.wait_parameter_ready
         )
-        quiet = self._reader.empty & self._master.idle & ~self._sender.writes.valid
+        quiet = self._reader.empty & self._master.idle
         with m.Switch(word[: spec.OPCODE.width]):
             with m.Case(spec.COMMAND["drain.layer"].opcode):
                 m.d.comb += self.command.ready.eq(~self.halt)

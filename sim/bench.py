@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
-from cocotb.clock import Clock
-from cocotb.triggers import First, RisingEdge, Timer
+from cocotb.triggers import FallingEdge, First, RisingEdge, Timer
 from cocotb.utils import get_sim_time
 
 from hw import spec
@@ -29,8 +28,10 @@ _PERIOD_NS = 10
 _RESET_CYCLES = 4
 _BUS_CYCLES = 100
 _POLLS = 10_000
-_INPUTS = ("words", "job", "load", "dump", "dump_base", "dump_limit")
-_CSR_INPUTS = ("csr__awaddr", "csr__awvalid", "csr__wdata", "csr__wvalid", "csr__araddr", "csr__arvalid")
+_INPUTS = (
+    *("words", "job", "load", "dump", "dump_base", "dump_limit"),
+    *("csr_write", "csr_read", "csr_address", "csr_data"),
+)
 
 
 class Csrs:
@@ -41,34 +42,27 @@ class Csrs:
 
     async def write(self, name: str, value: int) -> None:
         """Write a register."""
-        dut = self._dut
-        dut.csr__awaddr.value = spec.CSR[name].offset
-        dut.csr__wdata.value = value
-        dut.csr__awvalid.value = dut.csr__wvalid.value = 1
-        for _ in range(_BUS_CYCLES):
-            await RisingEdge(dut.clk)
-            if dut.csr__awready.value == 1:
-                dut.csr__awvalid.value = 0
-            if dut.csr__wready.value == 1:
-                dut.csr__wvalid.value = 0
-            if dut.csr__bvalid.value == 1:
-                assert dut.csr__bresp.value == 0, f"the write of CSR {name} was answered with an error"
-                return
-        raise AssertionError(f"the write of CSR {name} was not answered")
+        self._dut.csr_data.value = value
+        await self._access("write", name)
 
     async def read(self, name: str) -> int:
         """Return the value of a register."""
-        dut = self._dut
-        dut.csr__araddr.value = spec.CSR[name].offset
-        dut.csr__arvalid.value = 1
+        await self._access("read", name)
+        return int(self._dut.csr_value.value)
+
+    async def _access(self, kind: str, name: str) -> None:
+        dut, request = self._dut, getattr(self._dut, f"csr_{kind}")
+        dut.csr_address.value = spec.CSR[name].offset
+        request.value = 1
         for _ in range(_BUS_CYCLES):
-            await RisingEdge(dut.clk)
-            if dut.csr__arready.value == 1:
-                dut.csr__arvalid.value = 0
-            if dut.csr__rvalid.value == 1:
-                assert dut.csr__rresp.value == 0, f"the read of CSR {name} was answered with an error"
-                return int(dut.csr__rdata.value)
-        raise AssertionError(f"the read of CSR {name} was not answered")
+            await FallingEdge(dut.clk)
+            if dut.csr_done.value == 1:
+                break
+        else:
+            raise AssertionError(f"the {kind} of CSR {name} was not answered")
+        request.value = 0
+        await FallingEdge(dut.clk)
+        assert dut.csr_response.value == 0, f"the {kind} of CSR {name} was answered with an error"
 
     async def bits(self, name: str) -> dict[str, bool]:
         """Return the named bits of a register."""
@@ -89,13 +83,13 @@ class Bench:
     async def reset(self) -> None:
         """Reset the whole system and look whether it is what it should be."""
         dut = self._dut
-        for name in (*_INPUTS, *_CSR_INPUTS):
+        for name in _INPUTS:
             getattr(dut, name).value = 0
         dut.rst.value = 1
         for _ in range(_RESET_CYCLES):
-            await RisingEdge(dut.clk)
+            await FallingEdge(dut.clk)
         dut.rst.value = 0
-        await RisingEdge(dut.clk)
+        await FallingEdge(dut.clk)
         for name, expected in (("identifier", spec.IDENTIFIER), ("version", spec.VERSION), ("status", 0)):
             value = await self._csrs.read(name)
             assert value == expected, f"CSR {name} is {value:#x} after reset, not {expected:#x}"
@@ -157,14 +151,13 @@ class Bench:
             left -= step
             if dut.interrupt.value == 0:
                 self._emit({"job": index, "cycles": cycles - left})
-        await RisingEdge(dut.clk)  # a timer may wake before the edge of its cycle
+        await FallingEdge(dut.clk)
         return dut.interrupt.value == 1
 
     async def _pulse(self, signal: Any) -> None:
         signal.value = 1
-        await RisingEdge(self._dut.clk)
+        await FallingEdge(self._dut.clk)
         signal.value = 0
-        await RisingEdge(self._dut.clk)
 
 
 @cocotb.test()
@@ -174,7 +167,6 @@ async def run_jobs(dut: Any) -> None:
     jobs = json.loads(path.read_text())
     with (path.parent / EVENTS_FILE).open("w", buffering=1) as events:
         bench = Bench(dut, lambda event: events.write(json.dumps(event) + "\n"))
-        Clock(dut.clk, _PERIOD_NS, unit="ns", impl="gpi").start()
         ready = False
         for index, job in enumerate(jobs):
             if job["reset"] or not ready:

@@ -26,11 +26,11 @@ TOOLS: dict[str, dict[str, str]] = {
 
 #: Warnings that the style of Yosys's output and of the behavioural models causes.
 _WARNINGS_OFF = ("WIDTHEXPAND", "WIDTHTRUNC", "CASEOVERLAP", "CMPCONST", "SYMRSVDWORD", "UNOPTFLAT")
-_VERILATOR_FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast")
+_VERILATOR_FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--timing", "-CFLAGS", "-fcoroutines")
 _MAKE_VARIABLES = (
     "CFG_CXXFLAGS_PCH_I=-include",
     "CFG_LDLIBS_THREADS=-pthread",
-    "CFG_CXXFLAGS_STD_NEWEST=-std=gnu++17",
+    "CFG_CXXFLAGS_STD_NEWEST=-std=gnu++20",
     "OPT_FAST=-O2",
 )
 _LOG_TAIL = 40

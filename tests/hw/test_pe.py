@@ -70,7 +70,7 @@ def often(rng: random.Random) -> bool:
 def stimulus(rng: random.Random, config: AcceleratorConfig) -> dict:
     """Draw inputs of one cycle, most of them such that something happens."""
     bits = config.operand_bits
-    first_row = rng.choice([rng.randrange(-20, 40), rng.randrange(-(1 << 13), 1 << 13)])
+    first_row = rng.choice([rng.randrange(-20, 40), rng.randrange(-(1 << 13), 1 << 13), (1 << 13) - 1])
     filter_row = rng.choice([rng.randrange(16), rng.randrange(256)])
     window_row = first_row + filter_row - rng.choice([rng.randrange(config.lanes), rng.randrange(-3, 2 * config.lanes)])
     lanes = [rng.randrange(-(1 << (bits - 1)), 1 << (bits - 1)) for _ in range(config.lanes)]
@@ -91,7 +91,7 @@ def stimulus(rng: random.Random, config: AcceleratorConfig) -> dict:
             "pad_column": not often(rng),
             "run": rng.randrange(2),
             "filter_row": filter_row,
-            "window_row": max(-(1 << 13), min((1 << 13) - 1, window_row)),
+            "window_row": wrap(window_row, 14),
             "address": rng.randrange(config.ifmap_spad_words),
             "activations": sum(value % (1 << bits) << (i * bits) for i, value in enumerate(lanes)),
         },

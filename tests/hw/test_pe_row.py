@@ -22,9 +22,9 @@ class PassDelivery:
 
     def __post_init__(self) -> None:
         rng, rows = self.rng, self.config.rows
-        self.filter_rows = rng.randrange(1, 5)
+        self.filter_rows = rng.choice([1, 2, 3, 4, 11] * 4 + [255])
         self.ring, self.slots = rng.choice([(3, 5), (2, 9), (5, 3), (10, 2)])
-        self.first_pair = rng.randrange(self.filter_rows * self.config.channel_block)
+        self.first_pair = max(0, self.filter_rows * rng.randrange(1, self.config.channel_block) - rng.randrange(1, 12))
         counts = [rng.choice([self.slots, self.slots - 1, 0]) for _ in range(rows)]
         self.pairs = [
             [divmod(self.first_pair + r + s * rows, self.filter_rows)[::-1] for s in range(counts[r])]
@@ -37,7 +37,7 @@ class PassDelivery:
         self.start = rng.choice([-2, 0, 5, 30])
         self.columns = [self.column(index, rng) for index in range(self.config.cols)]
         self.words = np.random.default_rng(rng.randrange(1 << 30)).integers(
-            least(self.config), -least(self.config), (self.blocks * self.config.channel_block, 128)
+            least(self.config), -least(self.config), (self.blocks * self.config.channel_block, 320)
         )
 
     def column(self, index: int, rng: random.Random) -> dict:
@@ -152,7 +152,7 @@ def test_deliveries(config: AcceleratorConfig) -> None:
     async def bench(ctx: SimulatorContext) -> None:
         array, rng = ArrayDriver(config, ctx, dut), random.Random(2)
         await array.write_weight_one()
-        for _ in range(25):
+        for _ in range(20):
             case = PassDelivery(config, rng)
             await array.fill_tables(case.row_entries(), case.columns)
             ctx.set(dut.layer, case.layer())

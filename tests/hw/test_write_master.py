@@ -197,6 +197,51 @@ def test_a_burst_outside_the_window_is_reported_once_and_stops_all(address: int,
     assert len(bus.w) == sum(n for _, n in expected) and len(bus.answered) == len(expected)
 
 
+def test_a_bus_may_want_the_beats_before_it_accepts_the_command() -> None:
+    dut = WriteMaster(config=TINY)
+    writes = _random_writes(random.Random(3), 10)
+    bursts = [burst for write in writes for burst in write.bursts]
+    bus = Bus(dut, random.Random(3), (0, 1, 1))
+
+    async def testbench(ctx) -> None:
+        ctx.set(dut.window_limit, 0xFFFF_FFFF)
+        left, beats = list(writes), [(0, 0xFF, j == n - 1) for _, n in bursts for j in range(n)]
+        for _ in range(100):
+            bus.patience = (sum(beat[2] for beat in bus.w) > len(bus.aw), 1, 1)
+            _offer(ctx, dut, left, beats, True)
+            bus.inputs(ctx)
+            bus.outputs(ctx)
+            _take(ctx, dut, left, beats)
+            await ctx.tick()
+
+    _run(dut, testbench)
+    assert len(bus.answered) == len(bursts)
+
+
+def test_an_error_response_goes_before_a_burst_outside_the_window() -> None:
+    dut = WriteMaster(config=TINY)
+    errors = []
+
+    async def testbench(ctx) -> None:
+        ctx.set(dut.window_limit, 0x2000)
+        left, beats = [Write(0, 1, 0, 1), Write(0x3000, 1, 0, 2)], [(0, 0xFF, 1)]
+        bus = Bus(dut, random.Random(1), (1, 1, 1))
+        bus.errors = {0}
+        for _ in range(10):
+            bus.inputs(ctx)
+            _offer(ctx, dut, left, beats, len(left) == 2 or ctx.get(dut.axi.bvalid) or bool(bus.answered))
+            bus.outputs(ctx)
+            error = ctx.get(dut.error)
+            if error.valid:
+                errors.append((error.code, error.index, error.address))
+            _take(ctx, dut, left, beats)
+            await ctx.tick()
+
+    _run(dut, testbench)
+    code = spec.ERROR_CODE
+    assert errors == [(code["write_response"], 1, 0), (code["address_window"], 2, 0x3000)]
+
+
 def test_halt_ends_what_was_shown_and_shows_no_more() -> None:
     dut = WriteMaster(config=TINY)
 

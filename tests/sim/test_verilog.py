@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from amaranth._toolchain.yosys import find_yosys
 from amaranth.back import rtlil as amaranth_rtlil
 from amaranth.hdl import Module, ResetInserter, Signal, signed
 from amaranth.lib import data, wiring
@@ -19,20 +18,26 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import PRESETS, preset
 from hw.eyas import Eyas
-from sim import rtlil, verilog
+from sim import synth, verilog
 
 ROOT = Path(__file__).parents[2]
 OPERATION = data.StructLayout({"valid": 1, "first": 1, "address": 2})
-_EQUIVALENCE_CYCLES = 8
+_CYCLES = 8
 
 
-class Cell(wiring.Component):
+class Unit(wiring.Component):
     """A processing element in small; ``spare`` is read by nobody in some places."""
 
     def __init__(self, *, step: int = 1) -> None:
         self._step = step
         super().__init__(
-            {"operation": In(OPERATION), "word": In(signed(3)), "chain": In(signed(5)), "psum": Out(signed(5)), "spare": Out(3)}
+            {
+                "operation": In(OPERATION),
+                "word": In(signed(3)),
+                "chain": In(signed(5)),
+                "psum": Out(signed(5)),
+                "spare": Out(3),
+            }
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -54,7 +59,7 @@ class Cell(wiring.Component):
 
 
 class Line(wiring.Component):
-    """Two cells and the operation's way to the next line."""
+    """Two units and the operation's way to the next line."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -71,12 +76,12 @@ class Line(wiring.Component):
         m = Module()
         m.d.sync += self.next_operation.eq(self.operation)
         for index in range(2):
-            m.submodules[f"cell_{index}"] = cell = Cell()
+            m.submodules[f"unit_{index}"] = unit = Unit()
             m.d.comb += [
-                cell.operation.eq(self.operation),
-                cell.word.eq(self.word),
-                cell.chain.eq(self.chain[index]),
-                self.psums[index].eq(cell.psum),
+                unit.operation.eq(self.operation),
+                unit.word.eq(self.word),
+                unit.chain.eq(self.chain[index]),
+                self.psums[index].eq(unit.psum),
             ]
         return m
 
@@ -94,7 +99,7 @@ class Tokens(wiring.Component):
 
 
 class Machine(wiring.Component):
-    """Two lines with different surroundings, a cell of another make, counters and a FIFO, some of it reset apart."""
+    """Two lines with different surroundings, a unit of another make, counters and a FIFO, some of it reset apart."""
 
     operation: In(OPERATION)
     word: In(3)
@@ -111,7 +116,7 @@ class Machine(wiring.Component):
         for index, line in enumerate(lines):
             m.submodules[f"line_{index}"] = ResetInserter(self.restart)(line)
             m.d.comb += line.word.eq(self.word if index else 2)
-        m.submodules.extra = extra = Cell(step=2)
+        m.submodules.extra = extra = Unit(step=2)
         m.submodules.free_tokens = free = Tokens()
         m.submodules.used_tokens = used = Tokens()
         m.submodules.queue = queue = SyncFIFO(width=3, depth=2)
@@ -156,52 +161,142 @@ def _modules(text: str) -> list[str]:
     return re.findall(r"^module (\S+?) ?\(", text, re.MULTILINE)
 
 
-def _equivalence(gate: str) -> None:
-    """Let Yosys prove that a text does what Amaranth's own conversion does, in all runs of some cycles from power-up."""
-    gold = amaranth_rtlil.convert(Machine(), name="gold", emit_src=False)
-    script = f"""read_rtlil <<end_of_rtlil
-{gold}
-end_of_rtlil
-read_verilog -sv <<end_of_verilog
-{re.sub(r"^module eyas", "module gate", gate, flags=re.MULTILINE)}
-end_of_verilog
-hierarchy -check
-proc
-flatten
-memory
-opt
-miter -equiv -flatten gold gate miter
-hierarchy -top miter
-opt
-sat -verify -prove trigger 0 -set-init-def -seq 1 -prove-skip 1 -maxsteps {_EQUIVALENCE_CYCLES} -tempinduct -tempinduct-baseonly miter
-"""
-    os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
-    find_yosys(lambda version: version >= (0, 40)).run(["-q", "-"], script, ignore_warnings=True)
+def _equivalence(gate: str, folder: Path) -> None:
+    """Let Yosys prove that Verilog does what Amaranth's own conversion does, in all runs of some cycles from power-up."""
+    pytest.importorskip("pyosys")
+    (folder / "gold.il").write_text(amaranth_rtlil.convert(Machine(), name="gold", emit_src=False))
+    (folder / "gate.v").write_text(re.sub(r"^module eyas", "module gate", gate, flags=re.MULTILINE))
+    synth.run_passes(
+        (
+            "read_rtlil gold.il",
+            "read_verilog -sv gate.v",
+            *("setattr -mod -unset top gold", "proc", "flatten", "memory", "opt"),
+            *("miter -equiv -flatten gold gate miter", "hierarchy -top miter", "opt"),
+            f"sat -verify -prove trigger 0 -tempinduct -tempinduct-baseonly -maxsteps {_CYCLES} miter",
+        ),
+        folder=folder,
+    )
 
 
 def test_names_are_kinds(text: str) -> None:
-    assert sorted(_modules(text)) == ["cell", "extra", "eyas", "line", "queue", "tokens"]
-    assert len(re.findall(r"^  cell cell_\d \(", text, re.MULTILINE)) == 2
+    assert sorted(_modules(text)) == ["extra", "eyas", "line", "queue", "tokens", "unit"]
+    assert len(re.findall(r"^  unit unit_\d \(", text, re.MULTILINE)) == 2
     assert len(re.findall(r"^  line line_\d \(", text, re.MULTILINE)) == 2
     assert len(re.findall(r"^  tokens (free|used)_tokens \(", text, re.MULTILINE)) == 2
 
 
 def test_ports_are_the_signature_wherever_it_is_used(text: str) -> None:
-    ports = re.search(r"^module cell\((.*)\);$", text, re.MULTILINE)
+    ports = re.search(r"^module unit\((.*)\);$", text, re.MULTILINE)
     assert ports is not None
     assert set(ports[1].split(", ")) == {"clk", "rst", "restart", "operation", "word", "chain", "psum", "spare"}
     assert ".word(3'h2)" in text
 
 
-def test_does_what_amaranth_says(text: str) -> None:
-    _equivalence(text)
+def test_does_what_amaranth_says(text: str, tmp_path: Path) -> None:
+    _equivalence(text, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("5'h00", "5'h01"), ("3'h2)", "3'h3)"), ("= 3'h5;", "= 3'h4;"), ("if (restart)", "if (rst)")],
+    [("psum <= 5'h00", "psum <= 5'h01"), ("3'h2)", "3'h3)"), ("= 3'h5;", "= 3'h4;"), ("i < 4", "i < 3")],
 )
-def test_the_equivalence_check_finds_faults(text: str, old: str, new: str) -> None:
+def test_equivalence_would_fail(text: str, tmp_path: Path, old: str, new: str) -> None:
     assert old in text
-    with pytest.raises(Exception, match="proof did fail"):
-        _equivalence(text.replace(old, new, 1))
+    with pytest.raises(synth.SynthesisError, match="proof did fail"):
+        _equivalence(text.replace(old, new, 1), tmp_path)
+
+
+def test_same_text_whatever_the_hash_seed() -> None:
+    code = "from tests.sim.test_verilog import Machine; from sim import verilog; print(verilog.generate(Machine()), end='')"
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed, folder in (("1", "/"), ("2", ROOT))
+    }
+    assert texts == {verilog.generate(Machine())}
+
+
+def test_no_paths(text: str) -> None:
+    assert ".py" not in text
+    assert str(ROOT) not in text
+    assert "src" not in text
+
+
+def test_compacts_only_equal_words() -> None:
+    text = "  initial begin\n    m[0] = 8'h01;\n    m[1] = 8'h02;\n    m[2] = 8'h02;\n    m[3] = 8'h02;\n  end\n"
+    assert verilog._compact(text).splitlines()[2:] == [
+        "  initial begin",
+        "    m[0] = 8'h01;",
+        "    for (int i = 1; i < 4; i = i + 1) m[i] = 8'h02;",
+        "  end",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("long", "short"),
+    [
+        ("{ a[7], a[7], a[7], a[7], a }", "{ {4{a[7]}}, a }"),
+        ("{ b, a, a, a, a, a }", "{ b, {5{a}} }"),
+        ("{ a, a, a, ab }", "{ a, a, a, ab }"),
+        ("{ a[1], a[1], a[1], a[1:0] }", "{ a[1], a[1], a[1], a[1:0] }"),
+        ("{ ba, a, a, a, a, ab }", "{ ba, {4{a}}, ab }"),
+    ],
+)
+def test_compacts_sign_extensions(long: str, short: str) -> None:
+    assert verilog._compact(f"  assign x = {long};\n").splitlines()[2:] == [f"  assign x = {short};"]
+
+
+def test_writes_all_files_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    verilog.write(preset("tiny"), tmp_path / "tiny")
+    assert sorted(path.name for path in (tmp_path / "tiny").iterdir()) == ["eyas.h", "eyas.json", "eyas.v"]
+    described = json.loads((tmp_path / "tiny" / "eyas.json").read_text())["ports"]
+    text = (tmp_path / "tiny" / "eyas.v").read_text()
+    declared = re.search(r"^module eyas\(([^)]*)\);$", text, re.MULTILINE)
+    assert declared is not None
+    assert sorted(port["name"] for port in described) == sorted(re.findall(r"\w+", declared[1]))
+
+    monkeypatch.setattr(verilog, "c_header", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        verilog.write(preset("tiny"), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verilog.main(["huge", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "error: config must be one of tiny, small, eyeriss, not 'huge'\n"
+
+
+def test_lint_refuses_what_is_not_on_the_list(tmp_path: Path) -> None:
+    path = tmp_path / "eyas.v"
+    path.write_text("module eyas(input a, output b);\n  reg c;\n  always @* if (a) c = 1;\n  assign b = c;\nendmodule\n")
+    with pytest.raises(verilog.LintError, match="LATCH"):
+        verilog.lint(path)
+
+
+def test_no_combinational_loops() -> None:
+    """Amaranth's own conversion looks for loops through all components; ours converts them one by one."""
+    amaranth_rtlil.convert(Eyas(config=preset("tiny")), emit_src=False)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_lint_clean(name: str, tmp_path: Path, eyeriss: tuple[str, float]) -> None:
+    text = eyeriss[0] if name == "eyeriss" else verilog.generate(Eyas(config=preset(name)))
+    (tmp_path / "eyas.v").write_text(text)
+    verilog.lint(tmp_path / "eyas.v")
+
+
+def test_eyeriss_is_small_and_fast(eyeriss: tuple[str, float]) -> None:
+    text, seconds = eyeriss
+    assert text.count("\n") <= 15_000
+    assert seconds < 15
+    modules = _modules(text)
+    assert len(modules) == len(set(modules))
+    assert {"eyas", "pe", "row", "array", "fetch", "load", "stage", "deliver", "mac", "drain", "queue"} <= set(modules)
+    assert len(re.findall(r"^  pe pe_\d+ \(", text, re.MULTILINE)) == 14
+    assert len(re.findall(r"^  row row_\d+ \(", text, re.MULTILINE)) == 12
