@@ -100,6 +100,11 @@ class Emitter:
         return self._written_given
 
     @property
+    def strips_opened(self) -> int:
+        """Strips that got a place in the psum banks so far."""
+        return self._psums.opened
+
+    @property
     def regions_opened(self) -> int:
         """Ifmap regions opened so far."""
         return self._regions.opened

@@ -393,7 +393,9 @@ class Mapper:
         """Yield the largest (images, rows) whose ifmap fits the lanes, once and twice."""
         config = self._config
         blocks = shape.blocks(row)
-        sizes = [(count, len(work.rows)) for count in _shares(images, 255)]
+        # A strip may start with windows wholly below an image, but not beyond the first row of the image that follows.
+        below = work.rows[-1] * work.stride[0] - work.padding[0] > input_shape[0]
+        sizes = [(count, len(work.rows)) for count in _shares(images, 1 if below else 255)]
         sizes += [(1, height) for height in _shares(len(work.rows), 4095)[1:]]
         for copies in (2, 1):
             found = 0

@@ -139,12 +139,21 @@ class Nest:
         The ifmap in DRAM.
     config : AcceleratorConfig
         The machine.
+    strips_before : int
+        Strips opened before; the places in the psum banks take turns beyond nests.
     regions_before : int
         Ifmap regions opened before; the halves of the lanes take turns beyond layers.
     """
 
     def __init__(
-        self, *, work: Work, mapping: Mapping, source: FeatureMap, config: AcceleratorConfig, regions_before: int
+        self,
+        *,
+        work: Work,
+        mapping: Mapping,
+        source: FeatureMap,
+        config: AcceleratorConfig,
+        strips_before: int,
+        regions_before: int,
     ) -> None:
         self.work = work
         self.mapping = mapping
@@ -159,7 +168,7 @@ class Nest:
         psums = max(unit.psums for unit in self._units)
         slot = mapping.columns * psums
         self.psum_slots = PsumSlots(slot, min(config.psum_bank_words // slot, 15))
-        self._strips = 0
+        self._strips = strips_before
 
     def passes(self) -> Iterator[Pass]:
         """Yield the passes in order."""

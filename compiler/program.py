@@ -122,6 +122,7 @@ class _Compiler:
                 mapping=mapping,
                 source=source,
                 config=self.config,
+                strips_before=self.emitter.strips_opened,
                 regions_before=self.emitter.regions_opened,
             )
             own_parameters = parameters[id(work)]

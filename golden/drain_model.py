@@ -15,7 +15,7 @@ from hw.config import AcceleratorConfig
 PIPELINE_CYCLES = 6  # last bank read of a block to the block complete
 
 
-@dataclass
+@dataclass(slots=True)
 class Block:
     """One ofmap column, some PE columns of one segment, channels of one channel block."""
 
@@ -153,16 +153,20 @@ class Drain(Engine):
 
     def _read(self, first: int, block: Block) -> None:
         """Wait until the block's last read is past; head reads meanwhile may delay it."""
-        last = self._last_read(first, block.reads)
+        heads = self._links.head_reads
+        known = len(heads)
 
         def arrive(now: int) -> None:
-            again = self._last_read(first, block.reads)
-            if again > now:
-                self._timeline.at(again, arrive)
-            else:
-                self._finish_block(now, block)
+            nonlocal known
+            if known < len(heads):
+                known = len(heads)
+                again = self._last_read(first, block.reads)
+                if again > now:
+                    self._timeline.at(again, arrive)
+                    return
+            self._finish_block(now, block)
 
-        self._timeline.at(last, arrive)
+        self._timeline.at(self._last_read(first, block.reads), arrive)
 
     def _last_read(self, first: int, reads: int) -> int:
         """Cycle of the last of ``reads`` bank reads from ``first`` on, as far as head reads are known."""

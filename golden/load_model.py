@@ -20,7 +20,7 @@ COMMAND_BEATS = 4
 PARAMETER_BEATS = 2
 
 
-@dataclass
+@dataclass(slots=True)
 class Burst:
     """One read burst of a load command; what happens with its last beat."""
 

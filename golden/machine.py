@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from golden.drain_model import Drain
 from golden.engine_model import Counts, Engine, Fields, Marks
@@ -65,7 +66,7 @@ def predict(
     dram = Dram(timeline=timeline, latency_cycles=latency_cycles)
     port = ReadPort(config=config, timeline=timeline, dram=dram)
     links = _links(config)
-    common = {"depth": config.queue_depth, "marks": marks, "config": config, "links": links}
+    common: dict[str, Any] = {"depth": config.queue_depth, "marks": marks, "config": config, "links": links}
     deliver = Deliver(**common)
     drain = Drain(timeline=timeline, dram=dram, **common)
     engines: dict[str, Engine] = {

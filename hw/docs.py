@@ -119,7 +119,7 @@ def semaphores_page() -> str:
 def _config_docs() -> dict[str, str]:
     """Return the documentation of each configuration field, read from the class's docstring."""
     section = inspect.getdoc(AcceleratorConfig).split("Parameters\n----------\n")[1].split("\n\n")[0]
-    docs = {}
+    docs: dict[str, str] = {}
     for names, text in re.findall(r"^(\w[\w, ]*) : [^\n]*\n((?:    .*\n?)+)", section, re.MULTILINE):
         docs |= {name: " ".join(text.split()) for name in names.split(", ")}
     return docs

@@ -21,9 +21,9 @@ MARK = command_layout("mark")
 class DrainEngine(wiring.Component):
     """Execute drain's commands in order: set a layer, write a strip, write a snapshot.
 
-    Latency: a strip's first bank read is two cycles after its start, its first write command nine cycles after its
-    first block's last read minus two (``docs/timing.md``, section 8). Throughput: one channel of up to ``drain_width``
-    PE columns a cycle.
+    Latency: a strip's first bank read is two cycles after its start; a block's write command is valid seven cycles
+    after its last read (``docs/timing.md``, section 8). Throughput: one channel of up to ``drain_width`` PE columns a
+    cycle.
 
     Parameters
     ----------

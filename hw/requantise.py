@@ -21,8 +21,8 @@ _INT32_MAX = (1 << 31) - 1
 class Requantise(wiring.Component):
     """Add the bias, scale with two roundings, add the zero point and clamp, for ``drain_width`` psums of one channel.
 
-    Lane ``j`` takes PE column ``first_column + j``. With shift > 0 the biased psum is shifted left first (as a 32-bit
-    value: the compiler proves the range); it is multiplied by ``multiplier / 2**31``, rounded half up and saturated;
+    Lane ``j`` takes PE column ``first_column + j``. The biased psum, with shift > 0 shifted left, is a 32-bit value (the
+    compiler proves the range); it is multiplied by ``multiplier / 2**31``, rounded half up and saturated;
     with shift < 0 it is divided by ``2**-shift``, rounded half away from zero. Shifts are from -31 to 31.
 
     Latency: 4 cycles. Throughput: ``drain_width`` psums a cycle.
@@ -71,7 +71,7 @@ class Requantise(wiring.Component):
         return m
 
     def _lane(self, m: Module, lane: int, psum: Value, scales: Sequence[Signal], output: Signal) -> None:
-        biased = Signal(signed(33), name=f"biased_{lane}")
+        biased = Signal(signed(32), name=f"biased_{lane}")
         shifted = Signal(signed(32), name=f"shifted_{lane}")
         product = Signal(signed(64), name=f"product_{lane}")
         high = Signal(signed(32), name=f"high_{lane}")

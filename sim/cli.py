@@ -21,10 +21,13 @@ from sim.report import Report, make_report, table, verdict, write_report
 from sim.run import Outcome, Task, layers_task, network_task, run_tasks
 from sim.simulator import SimulationError
 from sim.sweep import SweepError, load_space, sweep
+from sim.synth import SynthesisError, csv_table, synthesise
+from sim.synth import table as area_table
+from sim.verilog import write
 
 #: Exit statuses: a result differs from its prediction; the user asked for something that cannot be.
 DIFFERENT, BAD_INPUT = 1, 2
-_USER_ERRORS = (ConfigError, NetworkError, SimulationError, SpecError, SweepError)
+_USER_ERRORS = (ConfigError, NetworkError, SimulationError, SpecError, SweepError, SynthesisError)
 
 
 class UsageError(ConfigError):
@@ -91,7 +94,7 @@ def _config(options: argparse.Namespace) -> AcceleratorConfig:
 
 
 def _folder(options: argparse.Namespace, config: AcceleratorConfig, name: str = "") -> Path:
-    safe = name.translate(str.maketrans({":": "_", ",": "_", "=": ""}))
+    safe = name.replace(":", "_").replace(",", "_").replace("=", "")
     return options.out if options.out is not None else Path("build") / config.name / safe
 
 
@@ -185,8 +188,6 @@ def _describe(options: argparse.Namespace) -> int:
 
 
 def _verilog(options: argparse.Namespace) -> int:
-    from sim.verilog import write  # takes a while to import
-
     config = _config(options)
     folder = _folder(options, config)
     write(config, folder)
@@ -195,10 +196,13 @@ def _verilog(options: argparse.Namespace) -> int:
 
 
 def _synth(options: argparse.Namespace) -> int:
-    from sim.synth import main as synth_main
-
     config = _config(options)
-    return synth_main(config, _folder(options, config))
+    usages = synthesise(config)
+    folder = _folder(options, config)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "area.csv").write_text(csv_table(usages))
+    print(area_table(usages), f"table: {folder / 'area.csv'}", sep="\n")
+    return 0
 
 
 _COMMANDS = {

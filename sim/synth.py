@@ -111,8 +111,8 @@ def synthesise_component(component: wiring.Component, *, name: str) -> list[Usag
     Raises
     ------
     SynthesisError
-        If pyosys is missing; if there are latches, combinational loops, undriven or doubly driven wires; or if a memory is
-        neither in block RAM nor in LUT RAM.
+        If pyosys is missing; if there are latches, combinational loops, undriven or doubly driven wires; or if a
+        memory is neither in block RAM nor in LUT RAM.
     """
     with tempfile.TemporaryDirectory(prefix="eyas-synth-") as temporary:
         folder = Path(temporary)
@@ -123,13 +123,15 @@ def synthesise_component(component: wiring.Component, *, name: str) -> list[Usag
                 f"hierarchy -check -top {name}",
                 "proc",
                 "select -assert-none t:$dlatch t:$adlatch t:$dlatchsr",
+                "design -save hierarchy",
+                "flatten",
                 "check -assert",
+                "design -load hierarchy",
                 f"synth_ecp5 -noflatten -top {name} -run begin:map_ffram",
                 "select -assert-none t:$mem_v2",
                 f"synth_ecp5 -noflatten -top {name} -run map_ffram:check",
-                "tee -q -o area.json stat -json",
-                "flatten",
                 "check -assert",
+                "tee -q -o area.json stat -json",
             ),
             folder=folder,
         )
