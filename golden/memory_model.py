@@ -136,7 +136,7 @@ class ReadPort:
     def finished(self, last: int) -> None:
         """A burst's last beat is handshaken in cycle ``last``."""
         self._ends.append(last)
-        if self._wants and self._next is None:
+        if self._wants:
             self._plan(last + 1)
 
     def _plan(self, cycle: int) -> None:
@@ -158,6 +158,9 @@ class ReadPort:
                 self._plan(self._ends[0] + 1)
             return
         ready = [priority for priority, want in self._wants.items() if want[0] <= now]
+        if not ready:
+            self._plan(min(want[0] for want in self._wants.values()))
+            return
         _, beats, reader, tag = self._wants.pop(min(ready))
         self._last = now
         self._in_flight += 1

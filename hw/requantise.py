@@ -21,9 +21,9 @@ _INT32_MAX = (1 << 31) - 1
 class Requantise(wiring.Component):
     """Add the bias, scale with two roundings, add the zero point and clamp, for ``drain_width`` psums of one channel.
 
-    Lane ``j`` takes PE column ``first_column + j``. The biased psum, with shift > 0 shifted left, is a 32-bit value (the
-    compiler proves the range); it is multiplied by ``multiplier / 2**31``, rounded half up and saturated;
-    with shift < 0 it is divided by ``2**-shift``, rounded half away from zero. Shifts are from -31 to 31.
+    Lane ``j`` takes PE column ``first_column + j``. The biased psum, with shift > 0 shifted left, is a 32-bit value
+    (the compiler proves the range). It is multiplied by ``multiplier / 2**31``, rounded half up and saturated; with
+    shift < 0 it is then divided by ``2**-shift``, rounded half away from zero. Shifts are from -31 to 31.
 
     Latency: 4 cycles. Throughput: ``drain_width`` psums a cycle.
 

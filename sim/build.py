@@ -31,7 +31,7 @@ _MAKE_VARIABLES = (
     "CFG_CXXFLAGS_PCH_I=-include",
     "CFG_LDLIBS_THREADS=-pthread",
     "CFG_CXXFLAGS_STD_NEWEST=-std=gnu++20",
-    "OPT_FAST=-O2",
+    "OPT_FAST=-O1",
 )
 _LOG_TAIL = 40
 

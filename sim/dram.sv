@@ -221,9 +221,7 @@ module dram #(
     file = $fopen($sformatf("%0s/%0d.dump", directory, job), "wb");
     if (file == 0) $fatal(1, "dram: cannot write %0s/%0d.dump", directory, job);
     for (i = dump_base / 8; i < (dump_limit + 7) / 8; i = i + 1) begin
-      word = memory[i];
-      $fwrite(file, "%c%c%c%c%c%c%c%c", word[63:56], word[55:48], word[47:40], word[39:32], word[31:24], word[23:16],
-              word[15:8], word[7:0]);
+      $fwrite(file, "%u", swap(memory[i]));  // eight bytes, the first one least significant
     end
     $fclose(file);
   endtask

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import gc
 import io
-import os
 import pickle
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from amaranth.back import rtlil
 from amaranth.hdl import Fragment, Instance, MemoryInstance, Signal, Value
@@ -55,8 +55,9 @@ def convert(component: wiring.Component, *, name: str) -> str:
     component : wiring.Component
         Component to elaborate.
     name : str
-        Name of its module. The others are called after their instances, without a trailing number, or after their
-        class if equal modules have differently named instances.
+        Name of its module. The others are called after their instances, without a trailing number; where the
+        instances of equal modules have different names, after the last words of those names or, if they share none,
+        after their class.
     """
     ports = {port.name: (port.signal, port.direction) for port in _members((component,))}
     with _no_garbage_collection():
@@ -268,7 +269,8 @@ def _common_kind(body: _Body) -> str:
     if not all(path[-1].isidentifier() for path in body.paths):
         return _snake(body.classes[0])
     words = [_kind(path[-1]).split("_")[::-1] for path in body.paths]
-    return "_".join(os.path.commonprefix(words)[::-1]) or _snake(body.classes[0])
+    common = [at_place[0] for at_place in takewhile(lambda it: len(set(it)) == 1, zip(*words, strict=False))]
+    return "_".join(reversed(common)) or _snake(body.classes[0])
 
 
 def _kind(name: str) -> str:

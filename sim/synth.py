@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import importlib.util
 import io
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from amaranth.lib import wiring
 
-from hw.config import PRESETS, AcceleratorConfig, ConfigError, preset
+from hw.config import AcceleratorConfig
 from hw.eyas import Eyas
 from sim import verilog
 
@@ -209,31 +208,3 @@ def csv_table(usages: Sequence[Usage]) -> str:
     writer.writerow(("depth", "component", "instances", *CELLS))
     writer.writerows((u.depth, u.component, u.instances, *u.resources.values()) for u in usages)
     return file.getvalue()
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Synthesise a machine, print its area by component and write it to ``area.csv``; return the exit status.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Command line; by default that of the process.
-    """
-    parser = argparse.ArgumentParser(prog="python -m sim.synth", description=__doc__)
-    parser.add_argument("config", metavar="CONFIG", help=f"one of {', '.join(PRESETS)}")
-    parser.add_argument("--out", type=Path, default=Path("build"), help="a folder for the machine is made in it")
-    options = parser.parse_args(arguments)
-    try:
-        usages = synthesise(preset(options.config))
-    except (ConfigError, SynthesisError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    folder = options.out / options.config
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "area.csv").write_text(csv_table(usages), encoding="utf-8")
-    print(table(usages), end="")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import os
@@ -10,13 +9,12 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from amaranth._toolchain.yosys import find_yosys
 from amaranth.lib import wiring
 
-from hw.config import PRESETS, AcceleratorConfig, ConfigError, preset
+from hw.config import PRESETS, AcceleratorConfig
 from hw.docs import description
 from hw.eyas import Eyas
 from hw.header import c_header
@@ -137,30 +135,20 @@ def lint(path: Path) -> None:
         raise LintError(result.stderr)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write and, if asked to, lint the Verilog of some machines; return the exit status.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Command line; by default that of the process.
-    """
-    parser = argparse.ArgumentParser(prog="python -m sim.verilog", description=main.__doc__)
-    parser.add_argument("configs", nargs="+", metavar="CONFIG", help=f"one of {', '.join(PRESETS)}")
-    parser.add_argument("--out", type=Path, default=Path("build"), help="a folder for each machine is made in it")
-    parser.add_argument("--lint", action="store_true", help="check the result with Verilator")
-    options = parser.parse_args(arguments)
-    for name in options.configs:
-        folder = options.out / name
-        try:
-            write(preset(name), folder)
-            if options.lint:
-                lint(folder / "eyas.v")
-        except (ConfigError, LintError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        print(folder / "eyas.v")
-    return 0
+def main() -> int:
+    """Lint every preset and return the exit status."""
+    status = 0
+    for config in PRESETS.values():
+        with tempfile.TemporaryDirectory(prefix="eyas-lint-") as folder:
+            path = Path(folder) / "eyas.v"
+            path.write_text(generate(Eyas(config=config)), encoding="utf-8")
+            try:
+                lint(path)
+                print(f"{config.name}: Verilator finds nothing")
+            except LintError as error:
+                print(f"{config.name}: {error}", file=sys.stderr)
+                status = 1
+    return status
 
 
 if __name__ == "__main__":

@@ -113,11 +113,6 @@ def test_one_sentence_without_pyosys(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert str(caught.value) == "synthesis needs the Python package pyosys: install the extra 'synth'"
 
 
-def test_command_line_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    assert synth.main(["huge"]) == 1
-    assert capsys.readouterr().err == "error: config must be one of tiny, small, eyeriss, not 'huge'\n"
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["tiny", "eyeriss"])
 def test_machine(name: str) -> None:
