@@ -322,8 +322,8 @@ class Mapper:
                     best = (rank, mapping)
             if best is None:
                 raise NetworkError(
-                    f"layer {name} must fit the buffers of config {self._config.name} with one ofmap position per tile, "
-                    f"its {work.window[0]} x {work.window[1]} window does not"
+                    f"layer {name} must fit the buffers of config {self._config.name} with one ofmap position "
+                    f"per tile, its {work.window[0]} x {work.window[1]} window does not"
                 )
             self._known[key] = best[1]
         return self._known[key]

@@ -282,6 +282,8 @@ class Mac(Engine):
         if fields["release_filters"]:
             self._links.halves.give(last + rows)
         held = max(last, launch + rows + 2)
+        if layer["depthwise"] and fields["flush"]:
+            held = max(held, launch + (psums - 1) * taps + rows + 2)
         self._pending = Pending(fields["first"], fields["strip_columns"], active, fields["signal_psum_ready"])
         end = held
         if fields["flush"]:

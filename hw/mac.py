@@ -99,6 +99,9 @@ class MacEngine(wiring.Component):
             control.last.eq(loop.last),
             control.last_column.eq(loop.last_column),
             control.step.eq(loop.step),
+            control.overwrite.eq(
+                control.operate & loop.first_tap & loop.first_column & control.layer.depthwise & control.current.flush
+            ),
             control.flush_last.eq(emission.flush_last),
             loop.reset.eq(control.reset),
             loop.advance.eq(control.operate),

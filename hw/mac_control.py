@@ -40,6 +40,9 @@ class MacControl(wiring.Component):
         In this cycle an operation is issued, or a psum leaves without one.
     last, last_column, step : In(1), In(1), In(8)
         Whether the operation is its ofmap column's last; whether the column is the pass's last; min(U, S).
+    overwrite : In(1)
+        The operation overwrites a psum whose bank address the flush of this pass may read again before it is written:
+        in depthwise layers psums are overwritten less often than a flush lets them leave.
     flush_last : In(1)
         Whether the psum that leaves is the last.
     counts : Out(counts_layout("mac"))
@@ -69,6 +72,7 @@ class MacControl(wiring.Component):
                 "last": In(1),
                 "last_column": In(1),
                 "step": In(8),
+                "overwrite": In(1),
                 "flush_last": In(1),
                 "counts": Out(counts_layout("mac")),
             }
@@ -93,7 +97,7 @@ class MacControl(wiring.Component):
         with m.If(launch):
             m.d.sync += [state.eq(_State.OPERATE), chain_wait.eq(self._chain_cycles - 1)]
         with m.Else():
-            m.d.sync += chain_wait.eq(chain_wait - (chain_wait != 0))
+            m.d.sync += chain_wait.eq(Mux(self.overwrite, self._chain_cycles - 2, chain_wait - (chain_wait != 0)))
             with m.If(ending):
                 m.d.sync += state.eq(_State.IDLE)
             with m.Elif(finished):

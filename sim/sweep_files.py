@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from sim.pictures import PicturePoint, PlotError, pareto_picture
 
 if TYPE_CHECKING:
-    from sim.sweep import Cost, Point, SweepResult
+    from sim.costs import Cost
+    from sim.sweep import Point, SweepResult
 
 _COST_COLUMNS = ("cycles", "utilisation", "dram_bytes", "energy")
 _TOTAL_COLUMNS = ("cycles", "dram_bytes", "energy")

@@ -115,7 +115,8 @@ class Model:
 
     def finish(self, command: dict, psums: int, final: dict, launch: int) -> Generator[dict, dict, dict | None]:
         """The last operation, hold and flush."""
-        held = max(launch + self.config.rows + 2 - self.now, 0)
+        spread = (psums - 1) * self.layer["filter_columns"] if self.layer["depthwise"] and command["flush"] else 0
+        held = max(launch + spread + self.config.rows + 2 - self.now, 0)
         tail = [("busy", final)] + held * [("hold", {})]
         for psum in range(psums) if command["flush"] else ():
             self.leave(psum, self.now + len(tail))
