@@ -256,7 +256,7 @@ def _names(bodies: list[_Body]) -> list[str]:
     """Name every body; where several would have the same name, those deeper than the top also after their parent."""
     kinds = [_common_kind(body) for body in bodies]
     names: dict[int, str] = {}
-    for number in reversed(range(len(bodies))):  # the top comes last and keeps its name
+    for number in (len(bodies) - 1, *range(len(bodies) - 1)):  # the last one is the top and keeps its name
         name, path = kinds[number], bodies[number].paths[0]
         if kinds.count(name) > 1 and len(path) > 2:
             name = f"{_kind(path[-2])}_{name}"

@@ -164,7 +164,7 @@ class Space:
 
     def _candidate(self, values: Mapping[str, object]) -> Candidate | None:
         name = "_".join(f"{field}{value}" for field, value in values.items()) or self.base.name
-        everything = dataclasses.asdict(self.base) | values
+        everything: dict[str, object] = {**dataclasses.asdict(self.base), **values}
         early = [constraint for constraint in self.constraints if constraint.names <= set(FIELDS)]
         if not all(constraint.holds(everything) for constraint in early):
             return None

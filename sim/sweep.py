@@ -180,15 +180,16 @@ def _verify(space: Space, point: Point, work: Path) -> str:
     config = point.candidate.config
     assert config is not None
     cycles = {workload: point.costs[workload.name].cycles for workload in space.workloads}
-    ordered = sorted(cycles, key=lambda workload: cycles[workload])
-    chosen = [workload for workload in ordered if cycles[workload] <= VERIFY_CYCLES] or ordered[:1]
+    short = [workload for workload in space.workloads if cycles[workload] <= VERIFY_CYCLES]
+    chosen = short or [min(space.workloads, key=lambda workload: cycles[workload])]
     try:
         outcomes = run_tasks(config, [_task(config, workload) for workload in chosen], work=work)
     except MachineError as error:
         return f"DIFFERS: {error}"
     for workload, outcome in zip(chosen, outcomes, strict=True):
         if not outcome.equal or outcome.cycles != cycles[workload]:
-            return f"DIFFERS in {workload.name}: {outcome.differences()}"
+            lines = [*outcome.differences().splitlines(), f"{cycles[workload]} cycles in the table"]
+            return f"DIFFERS in {workload.name}: {outcome.cycles} cycles; {'; '.join(lines)}"
     return f"{', '.join(workload.name for workload in chosen)} equal"
 
 

@@ -1,7 +1,6 @@
 """DrainEngine: every read, write, response and token in its cycle, and every byte, against the model."""
 
 import random
-import warnings
 from dataclasses import replace
 
 import pytest
@@ -416,7 +415,7 @@ def test_an_error_response_is_reported_with_its_command(burst: int) -> None:
     assert not any(done for _, _, done in bench.trace.marks)
 
 
-@pytest.mark.parametrize("cycle", [0, 1, 2, 10, 20, 21, 30])
+@pytest.mark.parametrize("cycle", [0, 11, 17, 18, 28])
 def test_halt_starts_and_issues_nothing_more_and_ends_what_is_in_flight(cycle: int) -> None:
     free, halted = run_two_strips(), run_two_strips(halt_from=cycle)
     assert halted.trace.started == [c for c in free.trace.started if c < cycle]
@@ -430,6 +429,5 @@ PARTS = (DrainEngine, DrainWalker, DrainReader, DrainTransposer, DrainSender, Wr
 
 @pytest.mark.parametrize("part", PARTS)
 def test_config_is_checked(part: type) -> None:
-    with warnings.catch_warnings(), pytest.raises(TypeError, match="config must be an AcceleratorConfig, not 'tiny'"):
-        warnings.simplefilter("ignore")  # Amaranth's, of a component that is never used
+    with pytest.raises(TypeError, match="config must be an AcceleratorConfig, not 'tiny'"):
         part(config="tiny")

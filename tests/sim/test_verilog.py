@@ -192,6 +192,51 @@ def test_ports_are_the_signature_wherever_it_is_used(text: str) -> None:
     assert ".word(3'h2)" in text
 
 
+class Counted(wiring.Component):
+    """A part that keeps a signal for itself, of one of two sizes."""
+
+    o: Out(2)
+
+    def __init__(self, *, width: int = 2) -> None:
+        super().__init__()
+        self.private = Signal(width)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.sync += self.private.eq(self.private + 1)
+        m.d.comb += self.o.eq(self.private)
+        return m
+
+
+class Holder(wiring.Component):
+    """Parts whose names say nothing, or the same of different things."""
+
+    o: Out(2)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.left = left = Counted()
+        m.submodules.right = right = Counted()
+        m.submodules += Counted(width=3)
+        m.submodules.part_0 = Counted(width=4)
+        m.submodules.part_1 = Counted(width=5)
+        m.d.comb += self.o.eq(left.private + right.private)
+        return m
+
+
+def test_names_without_a_common_word_and_clashing_ones() -> None:
+    text = verilog.generate(Holder(), name="holder")
+    assert sorted(_modules(text)) == ["counted", "counted_1", "holder", "part", "part_1"]
+    assert len(re.findall(r"^  counted (left|right) \(", text, re.MULTILINE)) == 2
+
+
+def test_signals_that_are_no_members_become_ports() -> None:
+    text = verilog.generate(Holder(), name="holder")
+    assert re.search(r"^  output \[1:0\] private;$", text, re.MULTILINE)
+    assert ".private(left__private)" in text
+    assert ".private(right__private)" in text
+
+
 def test_does_what_amaranth_says(text: str, tmp_path: Path) -> None:
     _equivalence(text, tmp_path)
 
