@@ -63,7 +63,7 @@ class FilterSchedule:
         return not self._items
 
     def release(self, index: int) -> None:
-        """Account for pass number ``index``: once staged, its filters leave the buffer, but for a group that it keeps."""
+        """Account for pass number ``index``: once staged, its filters leave the buffer, except a group it keeps."""
         entry, staging = self._passes[index], self.staging[index]
         if not staging.reuse:
             words = filter_words(entry.piece, entry.strip.mapping, self._config)

@@ -28,9 +28,7 @@ def command_layout(name: str) -> data.StructLayout:
 
 
 #: What travels through a command queue: the 256-bit word and its index in the program, for error reports.
-QUEUED_COMMAND = data.StructLayout(
-    {"word": unsigned(spec.COMMAND_BITS), "index": unsigned(spec.COMMAND_INDEX_BITS)}
-)
+QUEUED_COMMAND = data.StructLayout({"word": unsigned(spec.COMMAND_BITS), "index": unsigned(spec.COMMAND_INDEX_BITS)})
 
 
 def counts_layout(engine: str, *, width: int = 24) -> data.StructLayout:
@@ -68,8 +66,9 @@ def operation_layout(config: AcceleratorConfig) -> data.StructLayout:
 def delivery_layout(config: AcceleratorConfig) -> data.StructLayout:
     """One cycle's delivery of lane words to the array, presented together with the lanes' outputs.
 
-    ``restart``: PE rows go back to their first (channel, filter row) pair. ``first_window``: PEs whose row is padding take the
-    pad value now. ``position``: ring column written, for slot 0. ``window_row``: tile row of the window's first lane row.
+    ``restart``: PE rows go back to their first (channel, filter row) pair. ``first_window``: PEs whose row is padding
+    take the pad value now. ``position``: ring column written, for slot 0. ``window_row``: tile row of the window's
+    first lane row.
     """
     return data.StructLayout(
         {

@@ -32,7 +32,11 @@ class Semaphore(wiring.Component):
             raise ValueError(f"initial must be from 0 to {(1 << spec.SEMAPHORE_BITS) - 1}, not {initial!r}")
         self._initial = initial
         super().__init__(
-            {"give": In(spec.SEMAPHORE_BITS), "take": In(spec.SEMAPHORE_BITS), "level": Out(spec.SEMAPHORE_BITS, init=initial)}
+            {
+                "give": In(spec.SEMAPHORE_BITS),
+                "take": In(spec.SEMAPHORE_BITS),
+                "level": Out(spec.SEMAPHORE_BITS, init=initial),
+            }
         )
 
     def elaborate(self, platform: object) -> Module:

@@ -20,7 +20,8 @@ def describe(config: AcceleratorConfig) -> str:
         f"ifmap {config.ifmap_spad_words}, psum {config.psum_spad_words} words)",
         "global buffer": f"{config.global_buffer_bytes / kib:g} KiB",
         "  ifmap": f"{config.ifmap_buffer_bytes / kib:g} KiB, {config.lanes} lanes of {config.ifmap_lane_words} words",
-        "  filter": f"{config.filter_buffer_bytes / kib:g} KiB, {config.rows} lanes of {config.filter_lane_words} words",
+        "  filter": f"{config.filter_buffer_bytes / kib:g} KiB, "
+        f"{config.rows} lanes of {config.filter_lane_words} words",
         "  psum": f"{config.psum_buffer_bytes / kib:g} KiB, {config.cols} banks of {config.psum_bank_words} psums",
         "parameter memory": f"{config.parameter_words} channels",
         "peak": f"{config.pes} MACs, {config.bus_bytes} DRAM bytes, {config.drain_width} drained psums a cycle",

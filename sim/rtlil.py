@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from itertools import takewhile
 
 from amaranth.back import rtlil
@@ -188,7 +189,7 @@ class _Structure(pickle.Pickler):
         number = self._signals[obj] = len(self._signals)
         return number, obj.name, obj.shape(), obj.init, obj.reset_less, obj.attrs
 
-    def reducer_override(self, obj: object) -> object:
+    def reducer_override(self, obj: object) -> Any:
         """Leave out the objects that a fragment came from."""
         if isinstance(obj, Fragment):
             return type(obj), (), {name: value for name, value in vars(obj).items() if name != "origins"}

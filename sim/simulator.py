@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cocotb_tools.check_results import get_results
 
 from sim.bench import EVENTS_FILE, JOBS_VARIABLE
-from sim.build import ROOT, SimulationError, build, log_tail, runner
+from sim.build import ROOT, SimulationError, build, check_tools, log_tail, runner
 
 __all__ = ["Job", "JobResult", "SimulationError", "run_jobs"]
 
@@ -134,7 +135,7 @@ def run_jobs(
     progress : callable, optional
         Called now and then, from another thread, with the index of a job and the cycles it has run.
     unknown_checks : sequence of (str, str)
-        Signals that must be known under Icarus while another one is not zero: (enable, data), as paths from ``eyas`` on.
+        Signals that must be known under Icarus while another one is not zero: (enable, data), as paths from ``eyas``.
 
     Returns
     -------
@@ -148,6 +149,7 @@ def run_jobs(
     """
     if latency < 1:
         raise SimulationError(f"latency must be at least 1, not {latency}")
+    check_tools(simulator)
     folder = build(
         _sources(verilog, unknown_checks),
         simulator=simulator,
@@ -175,7 +177,7 @@ def _sources(verilog: str, unknown_checks: Sequence[tuple[str, str]]) -> dict[st
 
 
 def _words(jobs: Sequence[Job], simulator: str) -> int:
-    words = _LEAST_WORDS[simulator] if simulator in _LEAST_WORDS else 1
+    words = _LEAST_WORDS[simulator]
     while words * WORD_BYTES < max((job.memory_bytes for job in jobs), default=0):
         words *= 4
     return words
@@ -242,7 +244,7 @@ def _results(jobs: Sequence[Job], work: Path) -> list[JobResult]:
     return results
 
 
-def _events(path: Path) -> Iterator[dict[str, object]]:
+def _events(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the complete lines of a file that may still be written."""
     if path.is_file():
         for line in path.read_text().splitlines(keepends=True):

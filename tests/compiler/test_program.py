@@ -70,7 +70,14 @@ def test_every_ofmap_position_is_drained_exactly_once(text):
             input_shape=net.input_shape,
             align=program.layers[0].source.pixels_per_beat,
         )
-        nest = Nest(work=work, mapping=mapping, source=program.layers[0].source, config=config, strips_before=0, regions_before=0)
+        nest = Nest(
+            work=work,
+            mapping=mapping,
+            source=program.layers[0].source,
+            config=config,
+            strips_before=0,
+            regions_before=0,
+        )
         for entry in nest.passes():
             if not entry.last:
                 continue

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,13 @@ class Model:
             inside = address < self.limit
             data = int.from_bytes(self.memory[address : address + 8], "little") if inside else 0
             last = int(self.current.left == 1)
-            expected |= {"rvalid": 1, "rid": self.current.ident, "rlast": last, "rdata": data, "rresp": 0 if inside else 2}
+            expected |= {
+                "rvalid": 1,
+                "rid": self.current.ident,
+                "rlast": last,
+                "rdata": data,
+                "rresp": 0 if inside else 2,
+            }
         if self.answers and self.answers[0].since + self.latency <= now:
             answer = self.answers[0]
             expected |= {"bvalid": 1, "bid": answer.ident, "bresp": 2 if answer.failed else 0}
