@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 from itertools import takewhile
+from typing import Any
 
 from amaranth.back import rtlil
 from amaranth.hdl import Fragment, Instance, MemoryInstance, Signal, Value
