@@ -10,7 +10,8 @@ import numpy as np
 from compiler.emitter import Emitter, Written
 from compiler.graph import Network
 from compiler.layers import Layer
-from compiler.mapping import Mapper, Mapping, Unit
+from compiler.mapper import Mapper
+from compiler.mapping import Mapping, Unit
 from compiler.memory import FeatureMap, Planner
 from compiler.nest import NestEmitter
 from compiler.packing import filter_words, pack_filters, pack_parameters

@@ -5,7 +5,8 @@ import pytest
 
 from compiler.emitter import Emitter
 from compiler.graph import NetworkError
-from compiler.mapping import Mapper, units
+from compiler.mapper import Mapper
+from compiler.mapping import units
 from compiler.networks import network
 from compiler.packing import filter_words
 from compiler.plan import Nest

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from compiler.graph import Conv, FullyConnected, Layer, Network, Pool, Quantisation
-from compiler.mapping import Mapper
+from compiler.mapper import Mapper
 from compiler.program import compile_network
 from golden.arithmetic import quantize_multiplier
 from hw.config import AcceleratorConfig

@@ -3,7 +3,7 @@
 import pytest
 
 from compiler.graph import Network, NetworkError, Quantisation, Weighted
-from compiler.mapping import Mapper
+from compiler.mapper import Mapper
 from compiler.program import compile_network
 from hw.config import preset
 from sim.run import Task, run_tasks

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from compiler.graph import NetworkError
-from compiler.mapping import Mapper
+from compiler.mapper import Mapper
 from hw.config import AcceleratorConfig, preset
 from sim.run import Outcome, run_tasks
 from tests.sim.layers import NetworkCase, examples, network_cases, task

@@ -1,0 +1,260 @@
+"""The mapper: it chooses how a work is laid over the array, in time, and in the buffers.
+
+It enumerates mappings, estimates each with a few closed forms per pass, and takes the best by cycles, then bus beats,
+then the order of enumeration, so the same work always gets the same mapping. The exact cost of what it chose comes
+from :func:`golden.machine.predict`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from compiler.graph import NetworkError
+from compiler.mapping import (
+    PASS_FIELDS,
+    ArrayShape,
+    Mapping,
+    region_words,
+    ring_columns,
+)
+from compiler.work import Work
+from golden.execute_model import ceil_div
+from hw.config import AcceleratorConfig
+
+#: Strips whose psums may be in the banks at once: what a command's token fields can count.
+MAXIMUM_STRIPS = PASS_FIELDS["wait_psum_free"].maximum
+#: Tile sizes tried for each width, from the largest that fits downwards: a smaller first tile starts sooner.
+TILE_CHOICES = 4
+MAXIMUM_RUN_ROWS = PASS_FIELDS["run_rows"].maximum
+#: Estimated cycles from a dependency to the first operation: DRAM latency, set-up, pipelines.
+START_CYCLES = 120
+#: Bus beats that are worth one cycle: an idle bus costs nothing, yet partial words are not worth a per mille.
+BEATS_PER_CYCLE_SAVED = 16
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the mapper thinks a mapping costs."""
+
+    cycles: int
+    bus_beats: int
+
+
+class Mapper:
+    """Chooses mappings for one machine.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The machine.
+    """
+
+    def __init__(self, *, config: AcceleratorConfig) -> None:
+        self._config = config
+        self._known: dict[object, Mapping] = {}
+
+    def choose(self, name: str, work: Work, *, images: int, input_shape: tuple[int, int, int], align: int) -> Mapping:
+        """Return the best mapping.
+
+        Parameters
+        ----------
+        name : str
+            Layer name, for the error.
+        work : Work
+            What to compute.
+        images : int
+            Batch size N.
+        input_shape : (H, W, C)
+            Shape of the ifmap.
+        align : int
+            Ifmap rows that share a DRAM word (1 unless the input is stored packed).
+
+        Raises
+        ------
+        NetworkError
+            If nothing fits the machine.
+        """
+        key = (work.shape, images, input_shape, align)
+        if key not in self._known:
+            best = None
+            tried = set()
+            for shape, mapping in self._candidates(name, work, images, input_shape, align):
+                if mapping in tried:
+                    continue
+                tried.add(mapping)
+                cost = self._estimate(work, shape, mapping, images, input_shape, align)
+                rank = (cost.cycles + cost.bus_beats // BEATS_PER_CYCLE_SAVED, cost.bus_beats)
+                if best is None or rank < best[0]:
+                    best = (rank, mapping)
+            if best is None:
+                raise NetworkError(
+                    f"layer {name} must fit the buffers of config {self._config.name} with one ofmap position "
+                    f"per tile, its {work.window[0]} x {work.window[1]} window does not"
+                )
+            self._known[key] = best[1]
+        return self._known[key]
+
+    def _candidates(
+        self, name: str, work: Work, images: int, input_shape: tuple[int, int, int], align: int
+    ) -> Iterator[tuple[ArrayShape, Mapping]]:
+        config = self._config
+        for size, limit, field in (
+            (work.window[0], 255, "window height"),
+            (max(work.stride), 31, "stride"),
+            (max(work.padding), 255, "padding"),
+        ):
+            if size > limit:
+                raise NetworkError(f"{field} of layer {name} must be at most {limit} on this machine, not {size}")
+        taps = min(work.window[1], config.ifmap_spad_words, config.filter_spad_words, 255)
+        for filters, slots in self._array_shapes(work, taps):
+            psums = slots if work.depthwise else filters
+            shape = ArrayShape(work, Mapping(filters, slots, taps, 1, 1, 1, 1, True), config)
+            if not shape.fields_fit:
+                continue
+            for width in self._widths(work, psums):
+                for resident in (True, False):
+                    row = Mapping(filters, slots, taps, 1, 1, width, 1, resident)
+                    for tile in self._tiles(work, shape, row, images, input_shape, align):
+                        for strips in self._strip_choices(shape, tile, psums):
+                            yield shape, dataclasses.replace(tile, strips=strips)
+
+    def _array_shapes(self, work: Work, taps: int) -> Iterator[tuple[int, int]]:
+        """Yield (p, q) that fit the scratchpads, the parameter memory and the command fields."""
+        config = self._config
+        sizes = [1] if work.depthwise else [1, 2, 4, *range(8, config.psum_spad_words + 1, 8)]
+        for filters in sizes:
+            if filters > 1 and filters >= work.filters + 8 or filters > config.psum_spad_words:
+                continue
+            if filters * min(config.cols, ceil_div(work.filters, filters)) > config.parameter_words // 2:
+                continue
+            most = min(config.ifmap_spad_words // taps, config.filter_spad_words // (filters * taps), 63)
+            if work.depthwise:
+                most = min(most, config.psum_spad_words, work.channels, config.parameter_words // 2)
+                if most > config.channel_block:
+                    most -= most % config.channel_block
+            else:
+                most = min(most, ceil_div(work.channels * work.window[0], config.rows))
+            total = work.channels if work.depthwise else ceil_div(work.channels * work.window[0], config.rows)
+            if most < 1:
+                continue
+            fewest = ceil_div(total, most)
+            yield from ((filters, slots) for slots in {min(most, ceil_div(total, fewest + more)) for more in range(4)})
+
+    def _widths(self, work: Work, psums: int) -> list[int]:
+        """Ofmap columns of a tile: all, or even shares of which one or two fit a psum bank, and small ones."""
+        full, depth = len(work.columns), self._config.psum_bank_words
+        shares = {ceil_div(full, ceil_div(full * psums * copies, depth)) for copies in (1, 2, 4)}
+        shares |= {ceil_div(width, 4) for width in shares} | {1}
+        return sorted((width for width in shares if width * psums <= depth), reverse=True)
+
+    def _tiles(
+        self,
+        work: Work,
+        shape: ArrayShape,
+        row: Mapping,
+        images: int,
+        input_shape: tuple[int, int, int],
+        align: int,
+    ) -> Iterator[Mapping]:
+        """Yield the largest (images, rows) whose ifmap fits the lanes, once and twice."""
+        config = self._config
+        blocks = shape.blocks(row)
+        # A strip may start with windows wholly below an image, but not beyond the first row of the image that follows.
+        below = work.rows[-1] * work.stride[0] - work.padding[0] > input_shape[0]
+        sizes = [(count, len(work.rows)) for count in _shares(images, 1 if below else 255)]
+        sizes += [(1, height) for height in _shares(len(work.rows), 4095)[1:]]
+        for copies in (2, 1):
+            found = 0
+            for count, height in sizes:
+                tile = dataclasses.replace(row, images=count, rows=height)
+                rows = count * ceil_div((height - 1) * work.stride[0] + work.window[0] + align, align) * align
+                words = region_words(work, tile, blocks, input_shape, align, config)
+                if rows <= MAXIMUM_RUN_ROWS and copies * words <= config.ifmap_lane_words:
+                    yield tile
+                    found += 1
+                    if found == TILE_CHOICES:
+                        break
+
+    def _strip_choices(self, shape: ArrayShape, mapping: Mapping, psums: int) -> Iterator[int]:
+        slots = min(self._config.psum_bank_words // (mapping.columns * psums), MAXIMUM_STRIPS)
+        yield from (1,) if shape.single else sorted({1, max(1, slots // 2), max(1, slots - 1), slots}, reverse=True)
+
+    def _estimate(
+        self,
+        work: Work,
+        shape: ArrayShape,
+        mapping: Mapping,
+        images: int,
+        input_shape: tuple[int, int, int],
+        align: int,
+    ) -> Estimate:
+        config = self._config
+        tiles_n, tiles_e = ceil_div(images, mapping.images), ceil_div(len(work.rows), mapping.rows)
+        tiles_f = ceil_div(len(work.columns), mapping.columns)
+        tiles = tiles_n * tiles_e * tiles_f
+        pixels = mapping.images * mapping.rows
+        ring = ring_columns(mapping, config)
+        new = min(work.stride[1], mapping.taps)
+        align_bytes = config.bus_bytes // align
+        tile_rows = min((mapping.rows - 1) * work.stride[0] + work.window[0], input_shape[0])
+        tile_columns = min((mapping.columns - 1) * work.stride[1] + work.window[1], input_shape[1])
+        column_beats = ceil_div(tile_rows * align_bytes, config.bus_bytes)
+        array = beats = drain = first_load = 0
+        for turn in shape.turns:
+            unit, repeats = turn.unit, turn.repeats
+            entries = unit.groups * pixels
+            strips = ceil_div(entries, config.cols)
+            groups_in_strip = min(unit.groups, (config.cols - 2) // pixels + 2) if unit.groups > 1 else 1
+            span_rows = min(config.cols, pixels)
+            windows = ceil_div((span_rows - 1) * work.stride[0] + work.window[0], config.lanes)
+            if unit.groups > 1 and pixels % config.cols and pixels > config.cols:
+                windows += 1
+            reuse = len(unit.slices) == 1 and pixels >= config.cols
+            psum_tiles = ceil_div(strips, mapping.strips)
+            filter_beats = 0
+            passes = 0
+            for (slots, active_rows, deliveries, slice_blocks), count in turn.slices.items():
+                operations = slots * mapping.taps * mapping.filters
+                column = deliveries * windows
+                words = ceil_div(operations, config.weights_per_word)
+                first = column * mapping.taps if ring < mapping.taps * 2 or mapping.columns == 1 else 0
+                steady = max(operations, column * new)
+                stage = 0 if reuse else groups_in_strip * (words + 2)
+                cycles = max(
+                    mapping.columns * steady + first, stage, config.rows + 2, column * mapping.taps + config.cols
+                )
+                passes += count * cycles
+                loads = unit.groups + (psum_tiles - 1) if unit.groups > 1 else (psum_tiles if not reuse else 1)
+                filter_beats += count * loads * active_rows * words
+                if not mapping.resident:
+                    blocks = slice_blocks * mapping.images * tile_columns
+                    beats += count * repeats * psum_tiles * blocks * column_beats
+            flush = unit.psums
+            array += repeats * (strips * passes + flush)
+            piece_columns = min(config.cols, mapping.rows, config.drain_width)
+            block_cycles = max(min(unit.psums, config.channel_block), piece_columns)
+            pieces = ceil_div(config.cols, piece_columns)
+            drain += (
+                repeats * strips * mapping.columns * pieces * ceil_div(unit.psums, config.channel_block) * block_cycles
+            )
+            beats += repeats * (filter_beats + strips * (4 * len(unit.slices) + 8))
+            beats += repeats * unit.groups * pixels * mapping.columns * ceil_div(unit.psums, config.channel_block)
+            if mapping.resident:
+                first_block = (work.channel + unit.channel) // config.channel_block
+                blocks = ceil_div(work.channel + unit.channel + unit.channels, config.channel_block) - first_block
+                beats += repeats * blocks * mapping.images * tile_columns * column_beats
+            if not first_load:
+                first_blocks = next(iter(turn.slices))[3]
+                first_load = first_blocks * mapping.images * tile_columns * column_beats
+        words = region_words(work, mapping, shape.blocks(mapping), input_shape, align, config)
+        serial = tiles - 1 if 2 * words > config.ifmap_lane_words else 0
+        cycles = max(array * tiles, beats * tiles, drain * tiles) + (first_load + START_CYCLES) * (1 + serial)
+        return Estimate(cycles, beats * tiles)
+
+
+def _shares(count: int, limit: int) -> list[int]:
+    """Return sizes into which ``count`` things can be cut evenly, largest first."""
+    sizes = {ceil_div(count, parts) for parts in range(1, count + 1)}
+    return sorted((size for size in sizes if size <= limit), reverse=True)
