@@ -10,12 +10,17 @@ from hw.config import preset
 from sim.run import layers_task, run_tasks
 from tests.sim.layers import examples, network_cases, task
 
-#: (enable, data) of every write into a bank, as paths from the top; both must be known while the enable is not zero.
+CONFIG = preset("tiny")
+
+#: (enable, data) of every write into a bank, as paths from the top: both must be known while the enable is not zero.
 BANK_WRITES = [
     ("psum_banks__tail_enable", "psum_banks__tail_address"),
+    *((f"psum_banks__tail_enable[{c}]", f"psum_banks__tail_psums__{c}") for c in range(CONFIG.cols)),
     ("ifmap_buffer__write_enable", "ifmap_buffer__write_address"),
+    *((f"ifmap_buffer__write_enable[{n}]", f"ifmap_buffer__write_data__{n}") for n in range(CONFIG.lanes)),
     ("filter_buffer__write_enable", "filter_buffer__write_data"),
     ("parameter_memory__write_enable", "parameter_memory__write_address"),
+    ("parameter_memory__write_enable", "parameter_memory__write_data"),
 ]
 
 
@@ -23,7 +28,7 @@ BANK_WRITES = [
 def test_icarus_agrees_with_verilator(tmp_path):
     if shutil.which("iverilog") is None:
         pytest.skip("Icarus Verilog is not on this machine: install the package iverilog")
-    config, lenet5 = preset("tiny"), network("lenet5")
+    config, lenet5 = CONFIG, network("lenet5")
     convs = ["conv1", "conv2"]
     program = compile_layers(lenet5, convs, config)
     tasks = [layers_task(program, [layer_input(lenet5, name, 1) for name in convs])]
