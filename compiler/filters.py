@@ -13,17 +13,13 @@ from compiler.plan import Pass
 
 @dataclass
 class Item:
-    """One filter group of a pass, to be loaded: owner pass, DRAM address, words per lane, lanes."""
+    """One filter group of a pass, to be loaded: owner pass, DRAM address and bytes, words per lane, lanes."""
 
     owner: int
     address: int
+    size_bytes: int
     words: int
     lanes: int
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes in DRAM."""
-        return self.words * self.lanes * 8
 
 
 @dataclass
@@ -97,16 +93,16 @@ class FilterSchedule:
         return same_slice and fits and before.strip.groups[-1] == entry.strip.groups[0]
 
     def _list_items(self, filters: Callable[[Pass], int]) -> list[Item]:
-        items = []
+        items: list[Item] = []
         for index, (entry, staging) in enumerate(zip(self._passes, self.staging, strict=True)):
             if staging.reuse:
                 continue
             base = filters(entry)
             words = filter_words(entry.piece, entry.strip.mapping, self._config)
-            for group in entry.strip.groups[1 if staging.kept_first else 0 :]:
-                item = Item(index, 0, words, entry.piece.active_rows)
-                item.address = base + group * item.size_bytes
-                items.append(item)
+            lanes = entry.piece.active_rows
+            size = words * lanes * self._config.bus_bytes
+            groups = entry.strip.groups[1 if staging.kept_first else 0 :]
+            items += [Item(index, base + group * size, size, words, lanes) for group in groups]
         return items
 
     def load(self, limit: int) -> None:

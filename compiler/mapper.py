@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from compiler.graph import NetworkError
 from compiler.mapping import (
+    LAYER_FIELDS,
+    MAXIMUM_STRIPS,
     PASS_FIELDS,
     ArrayShape,
     Mapping,
@@ -23,8 +25,6 @@ from compiler.work import Work
 from golden.execute_model import ceil_div
 from hw.config import AcceleratorConfig
 
-#: Strips whose psums may be in the banks at once: what a command's token fields can count.
-MAXIMUM_STRIPS = PASS_FIELDS["wait_psum_free"].maximum
 #: Tile sizes tried for each width, from the largest that fits downwards: a smaller first tile starts sooner.
 TILE_CHOICES = 4
 MAXIMUM_RUN_ROWS = PASS_FIELDS["run_rows"].maximum
@@ -100,14 +100,17 @@ class Mapper:
         self, name: str, work: Work, images: int, input_shape: tuple[int, int, int], align: int
     ) -> Iterator[tuple[ArrayShape, Mapping]]:
         config = self._config
-        for size, limit, field in (
-            (work.window[0], 255, "window height"),
-            (max(work.stride), 31, "stride"),
-            (max(work.padding), 255, "padding"),
+        for size, bound, field in (
+            (work.window[0], "filter_rows", "window height"),
+            (max(work.stride), "stride_rows", "stride"),
+            (max(work.padding), "pad_top", "padding"),
         ):
+            limit = LAYER_FIELDS[bound].maximum
             if size > limit:
                 raise NetworkError(f"{field} of layer {name} must be at most {limit} on this machine, not {size}")
-        taps = min(work.window[1], config.ifmap_spad_words, config.filter_spad_words, 255)
+        taps = min(
+            work.window[1], config.ifmap_spad_words, config.filter_spad_words, LAYER_FIELDS["filter_columns"].maximum
+        )
         for filters, slots in self._array_shapes(work, taps):
             psums = slots if work.depthwise else filters
             shape = ArrayShape(work, Mapping(filters, slots, taps, 1, 1, 1, 1, True), config)
@@ -163,8 +166,8 @@ class Mapper:
         blocks = shape.blocks(row)
         # A strip may start with windows wholly below an image, but not beyond the first row of the image that follows.
         below = work.rows[-1] * work.stride[0] - work.padding[0] > input_shape[0]
-        sizes = [(count, len(work.rows)) for count in _shares(images, 1 if below else 255)]
-        sizes += [(1, height) for height in _shares(len(work.rows), 4095)[1:]]
+        sizes = [(count, len(work.rows)) for count in _shares(images, 1 if below else LAYER_FIELDS["images"].maximum)]
+        sizes += [(1, height) for height in _shares(len(work.rows), LAYER_FIELDS["rows"].maximum)[1:]]
         for copies in (2, 1):
             found = 0
             for count, height in sizes:

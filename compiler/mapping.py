@@ -10,8 +10,11 @@ from golden.execute_model import ceil_div
 from hw import spec
 from hw.config import AcceleratorConfig
 
-#: Fields of the pass command, whose ranges limit what can be mapped.
+#: Fields of the execute commands, whose ranges limit what can be mapped.
+LAYER_FIELDS = {field.name: field for field in spec.COMMAND["execute.layer"].fields}
 PASS_FIELDS = {field.name: field for field in spec.COMMAND["execute.pass"].fields}
+#: Strips whose psums may be in the banks at once: what a command's token fields can count.
+MAXIMUM_STRIPS = PASS_FIELDS["wait_psum_free"].maximum
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def delivery(work: Work, piece: Slice, config: AcceleratorConfig) -> Delivery:
 
 def ring_columns(mapping: Mapping, config: AcceleratorConfig) -> int:
     """Ifmap columns per slot in the ifmap scratchpad."""
-    return min(config.ifmap_spad_words // mapping.slots, 127)
+    return min(config.ifmap_spad_words // mapping.slots, LAYER_FIELDS["ring_columns"].maximum)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from compiler.mapping import (
+    MAXIMUM_STRIPS,
     Mapping,
     Slice,
     Span,
@@ -167,7 +168,7 @@ class Nest:
         self._regions = regions_before
         psums = max(unit.psums for unit in self._units)
         slot = mapping.columns * psums
-        self.psum_slots = PsumSlots(slot, min(config.psum_bank_words // slot, 15))
+        self.psum_slots = PsumSlots(slot, min(config.psum_bank_words // slot, MAXIMUM_STRIPS))
         self._strips = strips_before
 
     def passes(self) -> Iterator[Pass]:

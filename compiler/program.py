@@ -81,7 +81,7 @@ class Program:
 
     def snapshots(self, memory: bytes | memoryview) -> list[dict[str, int]]:
         """Return the counters at each layer's mark from the memory after the run."""
-        size = 8 * spec.SNAPSHOT_BEATS
+        size = spec.SNAPSHOT_BYTES
         return [
             dict(
                 zip(
@@ -139,7 +139,7 @@ class _Compiler:
             ).run()
             strips.strips.extend(emitted.strips)
         self.layers.append(
-            CompiledLayer(layer, source, target, tuple(mappings), self.planner.reserve(8 * spec.SNAPSHOT_BEATS))
+            CompiledLayer(layer, source, target, tuple(mappings), self.planner.reserve(spec.SNAPSHOT_BYTES))
         )
         self.written[layer.name] = strips
         return target

@@ -11,7 +11,8 @@ class ConfigError(ValueError):
     """A configuration that cannot be built; the message names field, value and what is allowed."""
 
 
-_RANGES: dict[str, tuple[int, int]] = {
+#: Least and greatest value of the integer fields.
+RANGES: dict[str, tuple[int, int]] = {
     "rows": (2, 64),
     "cols": (1, 64),
     "lanes": (8, 64),
@@ -30,8 +31,10 @@ _RANGES: dict[str, tuple[int, int]] = {
     "outstanding_reads": (1, 64),
     "outstanding_writes": (1, 64),
 }
-_POWERS_OF_TWO = ("lanes", "drain_fifo_beats", "queue_depth", "burst_beats")
-_CHOICES: dict[str, tuple[int, ...]] = {
+#: Fields that must be powers of two as well.
+POWERS_OF_TWO = ("lanes", "drain_fifo_beats", "queue_depth", "burst_beats")
+#: Values of the fields that have only a few.
+CHOICES: dict[str, tuple[int, ...]] = {
     "activation_bits": (8, 16),
     "weight_bits": (8,),
     "bus_bits": (64,),
@@ -113,15 +116,15 @@ class AcceleratorConfig:
     counters: bool = True
 
     def __post_init__(self) -> None:
-        for field, (low, high) in _RANGES.items():
+        for field, (low, high) in RANGES.items():
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise ConfigError(f"{field} must be an integer from {low} to {high}, not {value!r}")
-        for field in _POWERS_OF_TWO:
+        for field in POWERS_OF_TWO:
             value = getattr(self, field)
             if value & (value - 1):
                 raise ConfigError(f"{field} must be a power of two, not {value!r}")
-        for field, allowed in _CHOICES.items():
+        for field, allowed in CHOICES.items():
             value = getattr(self, field)
             if value not in allowed or isinstance(value, bool):
                 raise ConfigError(f"{field} must be one of {', '.join(map(str, allowed))}, not {value!r}")

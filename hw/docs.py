@@ -12,7 +12,7 @@ from amaranth.hdl import Shape
 from amaranth.lib.wiring import Member, Out
 
 from hw import spec
-from hw.config import _CHOICES, _POWERS_OF_TWO, _RANGES, PRESETS, AcceleratorConfig
+from hw.config import CHOICES, POWERS_OF_TWO, PRESETS, RANGES, AcceleratorConfig
 from hw.eyas import top_signature
 from hw.header import field_offsets
 
@@ -126,11 +126,11 @@ def _config_docs() -> dict[str, str]:
 
 
 def _allowed(name: str) -> str:
-    if name in _CHOICES:
-        return ", ".join(map(str, _CHOICES[name]))
-    if name in _RANGES:
-        low, high = _RANGES[name]
-        return f"{low} to {high}" + (", a power of two" if name in _POWERS_OF_TWO else "")
+    if name in CHOICES:
+        return ", ".join(map(str, CHOICES[name]))
+    if name in RANGES:
+        low, high = RANGES[name]
+        return f"{low} to {high}" + (", a power of two" if name in POWERS_OF_TWO else "")
     return "True, False" if name == "counters" else "letters, digits, `-`, `_`"
 
 

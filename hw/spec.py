@@ -330,6 +330,8 @@ COUNTERS: tuple[Counter, ...] = (
 
 COUNTER_NAMES: tuple[str, ...] = tuple(counter.name for counter in COUNTERS)
 SNAPSHOT_BEATS = len(COUNTERS)
+SNAPSHOT_BYTES = 8 * SNAPSHOT_BEATS
+"""Bytes of one snapshot in DRAM: a 64-bit word a counter."""
 
 
 def engine_counters(engine: str) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from pathlib import Path
 import cocotb_tools.config
 import cocotb_tools.runner
 
+from sim.verilog import LINT_OFF
+
 ROOT = Path(__file__).resolve().parent.parent
 
 #: What each simulator needs on the machine: program -> Debian package.
@@ -24,8 +26,6 @@ TOOLS: dict[str, dict[str, str]] = {
     "icarus": {"iverilog": "iverilog", "vvp": "iverilog"},
 }
 
-#: Warnings that the style of Yosys's output and of the behavioural models causes.
-_WARNINGS_OFF = ("WIDTHEXPAND", "WIDTHTRUNC", "CASEOVERLAP", "CMPCONST", "SYMRSVDWORD", "UNOPTFLAT")
 _VERILATOR_FLAGS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--timing", "-CFLAGS", "-fcoroutines")
 _MAKE_VARIABLES = (
     "CFG_CXXFLAGS_PCH_I=-include",
@@ -199,7 +199,7 @@ def _publish(folder: Path, target: Path, product: str) -> None:
 def _arguments(simulator: str) -> list[str]:
     if simulator == "icarus":
         return ["-Wall", "-Wno-timescale"]
-    return [*_VERILATOR_FLAGS, *(f"-Wno-{name}" for name in _WARNINGS_OFF)]
+    return [*_VERILATOR_FLAGS, *(f"-Wno-{name}" for name in LINT_OFF)]
 
 
 def _version(simulator: str) -> str:
