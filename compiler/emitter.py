@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from compiler.plan import PsumSlots
+import numpy as np
+
+from compiler.mapping import MAXIMUM_STRIPS
+from compiler.memory import FeatureMap
+from compiler.rings import Ring
 from golden.engine_model import Fields
 from hw import spec
 from hw.config import AcceleratorConfig
+
+#: Ifmap regions in the lanes at once: what a command's token field can count.
+MAXIMUM_REGIONS = next(f.maximum for f in spec.COMMAND["load.ifmap"].fields if f.name == "wait_ifmap_free")
 
 
 @dataclass
@@ -28,30 +35,26 @@ class Budget:
         self.opened += 1
         return wait
 
-    def settle(self) -> int:
-        """Return how many returns must be waited for until all are back."""
-        wait = self.opened - self.waited
-        self.waited = self.opened
-        return wait
 
-
-@dataclass
 class Written:
-    """Strips of one feature map in the order drain acknowledges them: (token number, images, rows)."""
+    """Which strip of a feature map is the last to write a row of a channel block, by the number of its token.
 
-    strips: list[tuple[int, range, range]]
+    Parameters
+    ----------
+    target : FeatureMap
+        The feature map.
+    """
 
-    def needed(self, images: range, rows: range) -> int:
-        """Return the token number after which these rows of these images are complete."""
-        overlapping = (
-            number
-            for number, strip_images, strip_rows in self.strips
-            if strip_images.start < images.stop
-            and images.start < strip_images.stop
-            and strip_rows.start < rows.stop
-            and rows.start < strip_rows.stop
-        )
-        return max(overlapping, default=0)
+    def __init__(self, target: FeatureMap) -> None:
+        self._last = np.zeros((target.images, target.blocks, target.shape[0]), np.int64)
+
+    def record(self, number: int, images: range, blocks: range, rows: range) -> None:
+        """Token ``number``, greater than those before, says that these rows of these blocks are written."""
+        self._last[images.start : images.stop, blocks.start : blocks.stop, rows.start : rows.stop] = number
+
+    def needed(self, image: int, blocks: range, rows: range) -> int:
+        """Return the token number after which these rows of these blocks of an image are complete."""
+        return int(self._last[image, blocks.start : blocks.stop, rows.start : rows.stop].max(initial=0))
 
 
 class Emitter:
@@ -61,6 +64,13 @@ class Emitter:
     ----------
     config : AcceleratorConfig
         The machine.
+
+    Members
+    -------
+    lanes, psums : Ring
+        Places in the ifmap lanes and the psum banks.
+    written_waited : int
+        ``written`` tokens that loads have waited for so far.
     """
 
     def __init__(self, *, config: AcceleratorConfig) -> None:
@@ -68,11 +78,11 @@ class Emitter:
         self.commands: list[tuple[str, Fields]] = []
         self.command_layers: list[int] = []
         self._layer_index = 0
-        self._regions, self._psums, self._parameters = Budget(), Budget(), Budget()
-        self._regions_at_once = 1
-        self._psum_slots: PsumSlots | None = None
+        self.lanes = Ring(words=config.ifmap_lane_words, tenants=MAXIMUM_REGIONS)
+        self.psums = Ring(words=config.psum_bank_words, tenants=MAXIMUM_STRIPS)
+        self._parameters = Budget()
         self._written_given = 0
-        self._written_waited = 0
+        self.written_waited = 0
         self._execute_layer: Fields = {}
         self._drain_layer: Fields = {}
         self._half = 0
@@ -90,39 +100,14 @@ class Emitter:
 
     def wait_written(self, number: int) -> int:
         """Return how many ``written`` tokens to wait for until token ``number`` has been given."""
-        wait = max(0, number - self._written_waited)
-        self._written_waited += wait
+        wait = max(0, number - self.written_waited)
+        self.written_waited += wait
         return wait
 
     def give_written(self) -> int:
         """Return the number of the next ``written`` token."""
         self._written_given += 1
         return self._written_given
-
-    @property
-    def strips_opened(self) -> int:
-        """Strips that got a place in the psum banks so far."""
-        return self._psums.opened
-
-    @property
-    def regions_opened(self) -> int:
-        """Ifmap regions opened so far."""
-        return self._regions.opened
-
-    def open_region(self, at_once: int) -> int:
-        """Return how many ``ifmap_free`` tokens a new region waits for, of which there may be ``at_once``."""
-        places = min(at_once, self._regions_at_once)
-        self._regions_at_once = at_once
-        return self._regions.open(places)
-
-    def open_psums(self, slots: PsumSlots) -> int:
-        """Return how many ``psum_free`` tokens a new strip waits for."""
-        if slots != self._psum_slots:
-            self._psum_slots = slots
-            wait = self._psums.settle()
-            self._psums.opened += 1
-            return wait
-        return self._psums.open(slots.count)
 
     def open_parameters(self, address: int, channels: int) -> int:
         """Load parameters into the half of the memory that is not in use; return their first entry."""

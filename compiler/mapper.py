@@ -9,18 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from compiler.estimate import Estimator
 from compiler.graph import NetworkError
-from compiler.mapping import (
-    LAYER_FIELDS,
-    MAXIMUM_STRIPS,
-    PASS_FIELDS,
-    ArrayShape,
-    Mapping,
-    region_words,
-    ring_columns,
-)
+from compiler.mapping import LAYER_FIELDS, MAXIMUM_STRIPS, PASS_FIELDS, ArrayShape, Mapping, region_words
 from compiler.work import Work
 from golden.execute_model import ceil_div
 from hw.config import AcceleratorConfig
@@ -28,18 +20,8 @@ from hw.config import AcceleratorConfig
 #: Tile sizes tried for each width, from the largest that fits downwards: a smaller first tile starts sooner.
 TILE_CHOICES = 4
 MAXIMUM_RUN_ROWS = PASS_FIELDS["run_rows"].maximum
-#: Estimated cycles from a dependency to the first operation: DRAM latency, set-up, pipelines.
-START_CYCLES = 120
 #: Bus beats that are worth one cycle: an idle bus costs nothing, yet partial words are not worth a per mille.
-BEATS_PER_CYCLE_SAVED = 16
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What the mapper thinks a mapping costs."""
-
-    cycles: int
-    bus_beats: int
+BEATS_PER_CYCLE_SAVED = 8
 
 
 class Mapper:
@@ -80,11 +62,12 @@ class Mapper:
         if key not in self._known:
             best = None
             tried = set()
+            estimator = Estimator(config=self._config, work=work, images=images, input_shape=input_shape, align=align)
             for shape, mapping in self._candidates(name, work, images, input_shape, align):
                 if mapping in tried:
                     continue
                 tried.add(mapping)
-                cost = self._estimate(work, shape, mapping, images, input_shape, align)
+                cost = estimator.cost(shape, mapping)
                 rank = (cost.cycles + cost.bus_beats // BEATS_PER_CYCLE_SAVED, cost.bus_beats)
                 if best is None or rank < best[0]:
                     best = (rank, mapping)
@@ -135,11 +118,11 @@ class Mapper:
             most = min(config.ifmap_spad_words // taps, config.filter_spad_words // (filters * taps), 63)
             if work.depthwise:
                 most = min(most, config.psum_spad_words, work.channels, config.parameter_words // 2)
-                if most > config.channel_block:
-                    most -= most % config.channel_block
-            else:
-                most = min(most, ceil_div(work.channels * work.window[0], config.rows))
-            total = work.channels if work.depthwise else ceil_div(work.channels * work.window[0], config.rows)
+                block = config.channel_block
+                yield from ((filters, slots) for slots in (range(block, most + 1, block) if most >= block else [most]))
+                continue
+            total = ceil_div(work.channels * work.window[0], config.rows)
+            most = min(most, total)
             if most < 1:
                 continue
             fewest = ceil_div(total, most)
@@ -183,78 +166,6 @@ class Mapper:
     def _strip_choices(self, shape: ArrayShape, mapping: Mapping, psums: int) -> Iterator[int]:
         slots = min(self._config.psum_bank_words // (mapping.columns * psums), MAXIMUM_STRIPS)
         yield from (1,) if shape.single else sorted({1, max(1, slots // 2), max(1, slots - 1), slots}, reverse=True)
-
-    def _estimate(
-        self,
-        work: Work,
-        shape: ArrayShape,
-        mapping: Mapping,
-        images: int,
-        input_shape: tuple[int, int, int],
-        align: int,
-    ) -> Estimate:
-        config = self._config
-        tiles_n, tiles_e = ceil_div(images, mapping.images), ceil_div(len(work.rows), mapping.rows)
-        tiles_f = ceil_div(len(work.columns), mapping.columns)
-        tiles = tiles_n * tiles_e * tiles_f
-        pixels = mapping.images * mapping.rows
-        ring = ring_columns(mapping, config)
-        new = min(work.stride[1], mapping.taps)
-        align_bytes = config.bus_bytes // align
-        tile_rows = min((mapping.rows - 1) * work.stride[0] + work.window[0], input_shape[0])
-        tile_columns = min((mapping.columns - 1) * work.stride[1] + work.window[1], input_shape[1])
-        column_beats = ceil_div(tile_rows * align_bytes, config.bus_bytes)
-        array = beats = drain = first_load = 0
-        for turn in shape.turns:
-            unit, repeats = turn.unit, turn.repeats
-            entries = unit.groups * pixels
-            strips = ceil_div(entries, config.cols)
-            groups_in_strip = min(unit.groups, (config.cols - 2) // pixels + 2) if unit.groups > 1 else 1
-            span_rows = min(config.cols, pixels)
-            windows = ceil_div((span_rows - 1) * work.stride[0] + work.window[0], config.lanes)
-            if unit.groups > 1 and pixels % config.cols and pixels > config.cols:
-                windows += 1
-            reuse = len(unit.slices) == 1 and pixels >= config.cols
-            psum_tiles = ceil_div(strips, mapping.strips)
-            filter_beats = 0
-            passes = 0
-            for (slots, active_rows, deliveries, slice_blocks), count in turn.slices.items():
-                operations = slots * mapping.taps * mapping.filters
-                column = deliveries * windows
-                words = ceil_div(operations, config.weights_per_word)
-                first = column * mapping.taps if ring < mapping.taps * 2 or mapping.columns == 1 else 0
-                steady = max(operations, column * new)
-                stage = 0 if reuse else groups_in_strip * (words + 2)
-                cycles = max(
-                    mapping.columns * steady + first, stage, config.rows + 2, column * mapping.taps + config.cols
-                )
-                passes += count * cycles
-                loads = unit.groups + (psum_tiles - 1) if unit.groups > 1 else (psum_tiles if not reuse else 1)
-                filter_beats += count * loads * active_rows * words
-                if not mapping.resident:
-                    blocks = slice_blocks * mapping.images * tile_columns
-                    beats += count * repeats * psum_tiles * blocks * column_beats
-            flush = unit.psums
-            array += repeats * (strips * passes + flush)
-            piece_columns = min(config.cols, mapping.rows, config.drain_width)
-            block_cycles = max(min(unit.psums, config.channel_block), piece_columns)
-            pieces = ceil_div(config.cols, piece_columns)
-            drain += (
-                repeats * strips * mapping.columns * pieces * ceil_div(unit.psums, config.channel_block) * block_cycles
-            )
-            beats += repeats * (filter_beats + strips * (4 * len(unit.slices) + 8))
-            beats += repeats * unit.groups * pixels * mapping.columns * ceil_div(unit.psums, config.channel_block)
-            if mapping.resident:
-                first_block = (work.channel + unit.channel) // config.channel_block
-                blocks = ceil_div(work.channel + unit.channel + unit.channels, config.channel_block) - first_block
-                beats += repeats * blocks * mapping.images * tile_columns * column_beats
-            if not first_load:
-                first_blocks = next(iter(turn.slices))[3]
-                first_load = first_blocks * mapping.images * tile_columns * column_beats
-        words = region_words(work, mapping, shape.blocks(mapping), input_shape, align, config)
-        serial = tiles - 1 if 2 * words > config.ifmap_lane_words else 0
-        cycles = max(array * tiles, beats * tiles, drain * tiles) + (first_load + START_CYCLES) * (1 + serial)
-        return Estimate(cycles, beats * tiles)
 
 
 def _shares(count: int, limit: int) -> list[int]:

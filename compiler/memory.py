@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,10 @@ class FeatureMap:
         Channels stored per pixel and block: a whole channel block, or fewer in a packed input.
     bus_bytes, activation_bytes : int
         Of the machine.
+    column_step : int
+        Stored columns from one column to the next; above 1 the others are left out.
+    stored_columns : int or None
+        Columns that are stored, None if they are as many as ``shape`` says.
     """
 
     address: int
@@ -37,6 +42,14 @@ class FeatureMap:
     pixel_channels: int
     bus_bytes: int
     activation_bytes: int
+    column_step: int = 1
+    stored_columns: int | None = None
+
+    def every(self, step: int) -> FeatureMap:
+        """Return the same feature map with every ``step``-th column only."""
+        height, width, channels = self.shape
+        shape = (height, ceil_div(width, step), channels)
+        return dataclasses.replace(self, shape=shape, column_step=step, stored_columns=width)
 
     @property
     def pixels_per_beat(self) -> int:
@@ -51,12 +64,16 @@ class FeatureMap:
     @property
     def column_stride(self) -> int:
         """Bytes from one column to the next."""
+        return self.column_step * self._column_bytes
+
+    @property
+    def _column_bytes(self) -> int:
         return ceil_div(self.shape[0], self.pixels_per_beat) * self.bus_bytes
 
     @property
     def block_stride(self) -> int:
         """Bytes from one channel block to the next."""
-        return self.shape[1] * self.column_stride
+        return (self.stored_columns or self.shape[1]) * self._column_bytes
 
     @property
     def image_stride(self) -> int:
@@ -71,7 +88,7 @@ class FeatureMap:
     def pack(self, values: np.ndarray) -> bytes:
         """Return the bytes of an array (N, H, W, C)."""
         images, height, width, channels = values.shape
-        rows = self.column_stride // (self.pixel_channels * self.activation_bytes)
+        rows = self._column_bytes // (self.pixel_channels * self.activation_bytes)
         full = np.zeros((images, rows, width, self.blocks * self.pixel_channels), values.dtype)
         full[:, :height, :, :channels] = values
         blocked = full.reshape(images, rows, width, self.blocks, self.pixel_channels)
@@ -80,7 +97,7 @@ class FeatureMap:
     def unpack(self, data: bytes, dtype: np.dtype) -> np.ndarray:
         """Return the array (N, H, W, C) whose bytes are ``data``."""
         height, width, channels = self.shape
-        rows = self.column_stride // (self.pixel_channels * self.activation_bytes)
+        rows = self._column_bytes // (self.pixel_channels * self.activation_bytes)
         blocked = np.frombuffer(data, dtype).reshape(self.images, self.blocks, width, rows, self.pixel_channels)
         full = blocked.transpose(0, 3, 2, 1, 4).reshape(self.images, rows, width, self.blocks * self.pixel_channels)
         return full[:, :height, :, :channels]

@@ -13,6 +13,7 @@ from compiler.packing import filter_words
 from compiler.plan import Nest, Pass, Strip, rows_needed
 from compiler.regions import RegionSchedule
 from golden.engine_model import Fields
+from golden.execute_model import ceil_div
 from hw import spec
 
 
@@ -44,8 +45,8 @@ class NestEmitter:
         DRAM address of a pass's first filter group.
     parameter_address : int
         DRAM address that ofmap channel 0 of the layer has, or would have, among the parameters.
-    consumed : bool
-        Whether a later layer waits for the ofmap.
+    result : Written or None
+        Remembers the strips of the ofmap, None if no later layer waits for it.
     """
 
     def __init__(
@@ -58,26 +59,22 @@ class NestEmitter:
         target: FeatureMap,
         filters: Callable[[Pass], int],
         parameter_address: int,
-        consumed: bool,
+        result: Written | None,
     ) -> None:
         self._out = emitter
         self._config = emitter.config
-        self._nest = nest
+        self._work = nest.work
         self._target = target
         self._parameter_address = parameter_address
-        self._consumed = consumed
-        self._passes = list(nest.passes())
+        self._passes = nest.passes
         self._filters = FilterSchedule(emitter=emitter, passes=self._passes, address=filters)
-        self._regions = RegionSchedule(
-            emitter=emitter, passes=self._passes, source=source, written=written, at_once=nest.regions_at_once
-        )
+        self._regions = RegionSchedule(emitter=emitter, passes=self._passes, source=source, written=written)
         self._chunks = self._plan_chunks()
         self._due: Strip | None = None
-        self._result = Written([])
+        self._result = result
 
-    def run(self) -> Written:
-        """Append everything and return the strips of the ofmap."""
-        last_index = len(self._passes) - 1
+    def run(self) -> None:
+        """Append everything."""
         position: dict[int, int] = {}
         for index, entry in enumerate(self._passes):
             key = id(entry.region)
@@ -88,8 +85,7 @@ class NestEmitter:
             self._regions.load(entry)
             self._out.configure_execute(self._execute_fields(entry))
             self._filters.load(index + 1)
-            flush = entry.last and (self._nest.psum_slots.count == 1 or index == last_index)
-            flush = flush or self._psums_change(index)
+            flush = entry.last and self._must_flush(index)
             staging = self._filters.staging[index]
             self._emit_pass(entry, staging, flush=flush, last_of_region=position[key] == entry.region.passes)
             self._filters.release(index)
@@ -104,11 +100,13 @@ class NestEmitter:
                 else:
                     self._due = entry.strip
         assert self._due is None and self._filters.done
-        return self._result
 
-    def _psums_change(self, index: int) -> bool:
-        following = self._passes[index + 1] if index + 1 < len(self._passes) else None
-        return following is not None and following.strip.unit.psums != self._passes[index].strip.unit.psums
+    def _must_flush(self, index: int) -> bool:
+        """Whether a strip's last psums cannot wait for the next pass to push them out."""
+        if index + 1 == len(self._passes):
+            return True
+        strip, following = self._passes[index].strip, self._passes[index + 1].strip
+        return following.psums.after > strip.psums.number or following.unit.psums != strip.unit.psums
 
     def _execute_fields(self, entry: Pass) -> Fields:
         work, mapping, tile, region = entry.strip.work, entry.strip.mapping, entry.strip.tile, entry.region
@@ -147,7 +145,7 @@ class NestEmitter:
         self._out.emit(
             "execute.pass",
             wait_ifmap_ready=self._regions.wait(entry),
-            wait_psum_free=self._out.open_psums(self._nest.psum_slots) if entry.first else 0,
+            wait_psum_free=strip.psums.wait if entry.first else 0,
             signal_ifmap_free=int(last_of_region),
             signal_psum_ready=int(entry.last),
             slots=piece.slots,
@@ -171,7 +169,7 @@ class NestEmitter:
             wrap_rows=wrap_rows,
             ifmap_column=piece.tap - tile.ifmap_columns.pad,
             columns=tile.columns,
-            psum_address=strip.psum_address,
+            psum_address=strip.psums.address,
             first=int(entry.first),
             flush=int(flush),
             reuse_filters=int(staging.reuse),
@@ -183,7 +181,7 @@ class NestEmitter:
 
     def _plan_chunks(self) -> dict[int, Chunk]:
         """Return for each strip the parameters that are in memory when it is drained."""
-        half, work = self._config.parameter_words // 2, self._nest.work
+        half, work = self._config.parameter_words // 2, self._work
         end = work.ofmap_channel + work.filters
         chunks: dict[int, Chunk] = {}
         chunk: Chunk | None = None
@@ -235,23 +233,23 @@ class NestEmitter:
             wait_parameter_ready=int(not chunk.used),
             signal_psum_free=1,
             signal_parameter_free=int(chunk.last is strip),
-            signal_written=int(self._consumed),
+            signal_written=int(self._result is not None),
             start_address=group_address + image * target.image_stride + row * config.bus_bytes,
             group_address=group_address,
             row=row,
             image=image,
             strip_columns=strip.count,
             columns=tile.columns,
-            psum_address=strip.psum_address,
+            psum_address=strip.psums.address,
             channel_offset=first % config.channel_block,
             channels=count,
             parameter=chunk.entry + first - chunk.first,
         )
         chunk.used = True
-        if self._consumed:
-            self._record(strip)
+        if self._result is not None:
+            self._record(strip, self._result)
 
-    def _record(self, strip: Strip) -> None:
+    def _record(self, strip: Strip, result: Written) -> None:
         tile, number = strip.tile, self._out.give_written()
         _, image, row = strip.position
         entries = strip.count
@@ -261,4 +259,6 @@ class NestEmitter:
         else:
             images = range(tile.image, tile.image + tile.images)
             rows = range(tile.row, tile.row + tile.rows)
-        self._result.strips.append((number, images, rows))
+        first, count = strip.channels
+        block = self._config.channel_block
+        result.record(number, images, range(first // block, ceil_div(first + count, block)), rows)

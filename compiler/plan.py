@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from compiler.mapping import (
-    MAXIMUM_STRIPS,
-    Mapping,
-    Slice,
-    Span,
-    Unit,
-    delivery,
-    region_blocks,
-    region_words,
-    span,
-    units,
-)
+from compiler.mapping import Mapping, Slice, Span, Unit, delivery, span, units
 from compiler.memory import FeatureMap
+from compiler.rings import Place, Ring
 from compiler.work import Work
 from golden.execute_model import ceil_div
 from hw.config import AcceleratorConfig
@@ -38,33 +28,66 @@ class Tile:
     image_row_stride: int
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Part of a region that is loaded at once: channel blocks and tile rows, both without the last."""
+
+    first_block: int
+    stop_block: int
+    first_row: int
+    stop_row: int
+
+
 @dataclass(eq=False)
 class Region:
     """Part of the ifmap lanes that holds some channel blocks of a tile.
 
-    ``pieces`` are runs of channel blocks that are loaded, and waited for, one after the other.
+    ``pieces`` are what passes need beyond what earlier passes have needed, a list for each of those passes: it is
+    loaded, and waited for, in this order.
     """
 
     work: Work
     tile: Tile
     first_block: int
-    address: int
     block_words: int
+    rows: int
     blocks: int = 0
-    pieces: list[tuple[int, int]] = field(default_factory=list)
+    pieces: list[list[Piece]] = field(default_factory=list)
     passes: int = 0
+    place: Place | None = None
+    _loaded: list[int] = field(default_factory=list)  # tile rows there are, for each block
 
     @property
     def row_block_stride(self) -> int:
         """Lane words between groups of `lanes` tile rows."""
         return self.blocks * self.block_words
 
-    def need(self, first: int, stop: int) -> None:
-        """Extend the region to channel blocks ``first`` to ``stop``."""
-        end = self.first_block + self.blocks
-        if stop > end:
-            self.pieces.append((max(first, end), stop))
-            self.blocks = stop - self.first_block
+    @property
+    def address(self) -> int:
+        """First lane word."""
+        assert self.place is not None
+        return self.place.address
+
+    def words(self, lanes: int) -> int:
+        """Lane words of the whole region."""
+        return ceil_div(self.rows, lanes) * self.row_block_stride
+
+    def need(self, first: int, stop: int, rows: int) -> None:
+        """Extend the region to tile rows up to ``rows`` of channel blocks ``first`` to ``stop``."""
+        self.blocks = max(self.blocks, stop - self.first_block)
+        self._loaded += [0] * (self.blocks - len(self._loaded))
+        pieces: list[Piece] = []
+        for block in range(first, stop):
+            have = self._loaded[block - self.first_block]
+            if have >= rows:
+                continue
+            if pieces and pieces[-1].stop_block == block and pieces[-1].first_row == have:
+                pieces[-1] = Piece(pieces[-1].first_block, block + 1, have, rows)
+            else:
+                pieces.append(Piece(block, block + 1, have, rows))
+            self._loaded[block - self.first_block] = rows
+        if pieces:
+            self.pieces.append(pieces)
 
 
 @dataclass(eq=False)
@@ -77,8 +100,7 @@ class Strip:
     tile: Tile
     start: int
     count: int
-    psum_address: int
-    flush: bool = False
+    psums: Place
 
     @property
     def entries_per_group(self) -> int:
@@ -119,14 +141,6 @@ class Pass:
     last: bool
 
 
-@dataclass(frozen=True)
-class PsumSlots:
-    """How the psum banks are divided while strips of one kind are computed."""
-
-    words: int
-    count: int
-
-
 class Nest:
     """All passes of one work with one mapping.
 
@@ -140,10 +154,8 @@ class Nest:
         The ifmap in DRAM.
     config : AcceleratorConfig
         The machine.
-    strips_before : int
-        Strips opened before; the places in the psum banks take turns beyond nests.
-    regions_before : int
-        Ifmap regions opened before; the halves of the lanes take turns beyond layers.
+    psums, lanes : Ring
+        Places in the psum banks and in the ifmap lanes; they go on from nest to nest.
     """
 
     def __init__(
@@ -153,29 +165,19 @@ class Nest:
         mapping: Mapping,
         source: FeatureMap,
         config: AcceleratorConfig,
-        strips_before: int,
-        regions_before: int,
+        psums: Ring,
+        lanes: Ring,
     ) -> None:
         self.work = work
         self.mapping = mapping
         self._source = source
         self._config = config
-        self._units = units(work, mapping, config)
-        blocks = region_blocks(work, mapping, config)
-        words = region_words(work, mapping, blocks, source.shape, source.pixels_per_beat, config)
-        self.regions_at_once = 2 if 2 * words <= config.ifmap_lane_words else 1
-        self._region_step = config.ifmap_lane_words // 2
-        self._regions = regions_before
-        psums = max(unit.psums for unit in self._units)
-        slot = mapping.columns * psums
-        self.psum_slots = PsumSlots(slot, min(config.psum_bank_words // slot, MAXIMUM_STRIPS))
-        self._strips = strips_before
-
-    def passes(self) -> Iterator[Pass]:
-        """Yield the passes in order."""
-        for tile in self._tiles():
-            for unit in self._units:
-                yield from self._unit_passes(tile, unit)
+        self._psums = psums
+        turns = units(work, mapping, config)
+        passes = [entry for tile in self._tiles() for unit in turns for entry in self._unit(tile, unit)]
+        for region in {id(entry.region): entry.region for entry in passes}.values():
+            region.place = lanes.open(region.words(config.lanes))
+        self.passes = tuple(passes)
 
     def _tiles(self) -> Iterator[Tile]:
         work, mapping, source = self.work, self.mapping, self._source
@@ -206,34 +208,42 @@ class Nest:
             align=align,
         )
 
-    def _unit_passes(self, tile: Tile, unit: Unit) -> Iterator[Pass]:
+    def _unit(self, tile: Tile, unit: Unit) -> Iterator[Pass]:
         entries = unit.groups * tile.images * tile.rows
         cols = self._config.cols
         starts = range(0, entries, cols)
         region: Region | None = None
         deliveries = [delivery(self.work, piece, self._config) for piece in unit.slices]
         for first in range(0, len(starts), self.mapping.strips):
-            strips = []
-            for start in starts[first : first + self.mapping.strips]:
-                slot = self._strips % self.psum_slots.count
-                address = slot * self.psum_slots.words
-                strips.append(Strip(self.work, self.mapping, unit, tile, start, min(cols, entries - start), address))
-                self._strips += 1
+            strips = self._strips(tile, unit, starts[first : first + self.mapping.strips], entries)
             for index, piece in enumerate(unit.slices):
                 blocks = deliveries[index].first_block, deliveries[index].first_block + deliveries[index].blocks
                 if region is None or not (self.mapping.resident or _covers(region, blocks)):
                     region = self._open(tile, blocks[0])
-                region.need(*blocks)
                 for strip in strips:
+                    region.need(*blocks, min(self._rows(strip), region.rows))
                     region.passes += 1
                     last = index == len(unit.slices) - 1
                     yield Pass(strip, piece, index, region, len(region.pieces), index == 0, last)
 
+    def _strips(self, tile: Tile, unit: Unit, starts: range, entries: int) -> list[Strip]:
+        words = tile.columns * unit.psums
+        self._psums.keep_together(len(starts) * words)
+        cols = self._config.cols
+        return [
+            Strip(self.work, self.mapping, unit, tile, start, min(cols, entries - start), self._psums.open(words))
+            for start in starts
+        ]
+
+    def _rows(self, strip: Strip) -> int:
+        """Tile rows, counted from the first, that a strip needs, a multiple of the rows in a word; padding counts."""
+        first_row, _, run_rows, wrap_rows = rows_needed(strip)
+        align = self._source.pixels_per_beat
+        return ceil_div(max(max(first_row, 0) + run_rows, wrap_rows, 1), align) * align
+
     def _open(self, tile: Tile, first_block: int) -> Region:
-        address = (self._regions % self.regions_at_once) * self._region_step
-        self._regions += 1
         width = tile.ifmap_columns.stop - tile.ifmap_columns.start
-        return Region(self.work, tile, first_block, address, width)
+        return Region(self.work, tile, first_block, width, tile.images * tile.image_row_stride)
 
 
 def _covers(region: Region, blocks: tuple[int, int]) -> bool:

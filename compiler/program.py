@@ -102,7 +102,7 @@ class _Compiler:
         self.emitter = Emitter(config=config)
         self.mapper = mapper if mapper is not None else Mapper(config=config)
         self.layers: list[CompiledLayer] = []
-        self.written: dict[str, Written] = {}
+        self.written: dict[str, Written | None] = {}
 
     def add(
         self, layer: Layer, source: FeatureMap, written: Written | None, zero_point: int, *, consumed: bool
@@ -112,36 +112,36 @@ class _Compiler:
         works = lower(layer, input_zero_point=zero_point, psum_bits=self.config.psum_bits)
         parameters = self._place_parameters(layer, works)
         mappings = []
-        strips = Written([])
+        result = Written(target) if consumed else None
         for work in works:
+            ifmap = source.every(work.column_step)
             mapping = self.mapper.choose(
-                layer.name, work, images=self.batch, input_shape=source.shape, align=source.pixels_per_beat
+                layer.name, work, images=self.batch, input_shape=ifmap.shape, align=ifmap.pixels_per_beat
             )
             mappings.append(mapping)
             nest = Nest(
                 work=work,
                 mapping=mapping,
-                source=source,
+                source=ifmap,
                 config=self.config,
-                strips_before=self.emitter.strips_opened,
-                regions_before=self.emitter.regions_opened,
+                psums=self.emitter.psums,
+                lanes=self.emitter.lanes,
             )
             own_parameters = parameters[id(work)]
-            emitted = NestEmitter(
+            NestEmitter(
                 emitter=self.emitter,
                 nest=nest,
-                source=source,
+                source=ifmap,
                 written=written,
                 target=target,
                 filters=self._filter_placer(work, mapping),
                 parameter_address=own_parameters,
-                consumed=consumed,
+                result=result,
             ).run()
-            strips.strips.extend(emitted.strips)
         self.layers.append(
             CompiledLayer(layer, source, target, tuple(mappings), self.planner.reserve(spec.SNAPSHOT_BYTES))
         )
-        self.written[layer.name] = strips
+        self.written[layer.name] = result
         return target
 
     def _place_parameters(self, layer: Layer, works: Sequence[Work]) -> dict[int, int]:

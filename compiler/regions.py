@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from compiler.emitter import Emitter, Written
 from compiler.memory import FeatureMap
-from compiler.plan import Pass, Region
+from compiler.plan import Pass, Piece, Region
 from golden.engine_model import Fields
 from golden.execute_model import ceil_div
 
@@ -28,25 +28,15 @@ class RegionSchedule:
         The ifmap.
     written : Written or None
         The strips that make the ifmap, None if it is there from the start.
-    at_once : int
-        Regions that the lanes hold at once.
     """
 
     def __init__(
-        self,
-        *,
-        emitter: Emitter,
-        passes: Sequence[Pass],
-        source: FeatureMap,
-        written: Written | None,
-        at_once: int,
+        self, *, emitter: Emitter, passes: Sequence[Pass], source: FeatureMap, written: Written | None
     ) -> None:
         self._emitter = emitter
         self._source = source
         self._written = written
-        self._at_once = at_once
-        self._regions = {id(entry.region): entry.region for entry in passes}
-        self._order = list(self._regions)
+        self._order = deque({id(entry.region): entry.region for entry in passes}.values())
         self._loads: dict[int, deque[Fields]] = {}
         self._totals: dict[int, int] = {}
         self._waited: dict[int, int] = {}
@@ -58,89 +48,116 @@ class RegionSchedule:
         return max(0, entry.pieces_needed - waited)
 
     def load(self, entry: Pass) -> None:
-        """Load what a pass needs of its region, after all of the regions before."""
-        for key in self._order:
-            loads = self._open(self._regions[key])
-            if key == id(entry.region):
-                while self._pieces_left(key, entry.pieces_needed):
-                    self._emitter.emit("load.ifmap", **loads.popleft())
-                return
-            while loads:
-                self._emitter.emit("load.ifmap", **loads.popleft())
+        """Load what a pass needs of its region."""
+        while self._order[0] is not entry.region:
+            left = self._loads[id(self._order.popleft())]
+            assert not left
+        loads = self._open(entry.region)
+        while self._pieces_left(entry.region, entry.pieces_needed):
+            self._emitter.emit("load.ifmap", **loads.popleft())
 
-    def _pieces_left(self, key: int, needed: int) -> bool:
-        region = self._regions[key]
-        left = sum(load["signal_ifmap_ready"] for load in self._loads[key])
+    def _pieces_left(self, region: Region, needed: int) -> bool:
+        left = sum(load["signal_ifmap_ready"] for load in self._loads[id(region)])
         return len(region.pieces) - left < needed
 
     def prefetch(self, entry: Pass, position: int) -> None:
-        """Spread the next region's loads over the passes of this one."""
-        key = id(entry.region)
-        order = self._order
-        if order[0] != key:
-            order.remove(order[0])
-        loads = self._loads[key]
-        last = position == entry.region.passes
-        if loads and not last:
+        """Spread the next region's loads over the passes of this one, if there is room for both at once."""
+        region = entry.region
+        if self._loads[id(region)] or len(self._order) < 2:
             return
-        if len(order) < 2 or (self._at_once == 1 and not last):
+        following = self._order[1]
+        assert following.place is not None and region.place is not None
+        if following.place.after > region.place.number:
             return
-        following = self._open(self._regions[order[1]])
-        total = self._totals[order[1]]
-        goal = ceil_div(total * position, entry.region.passes)
-        while following and total - len(following) < goal:
-            self._emitter.emit("load.ifmap", **following.popleft())
+        loads = self._open(following)
+        goal = ceil_div(self._totals[id(following)] * position, region.passes)
+        while loads and self._totals[id(following)] - len(loads) < goal:
+            self._emitter.emit("load.ifmap", **loads.popleft())
 
     def _open(self, region: Region) -> deque[Fields]:
         key = id(region)
         if key not in self._loads:
-            wait_free = self._emitter.open_region(self._at_once)
+            assert region.place is not None
             loads = deque(self._commands(region))
-            loads[0]["wait_ifmap_free"] = wait_free
+            loads[0]["wait_ifmap_free"] = region.place.wait
             self._loads[key] = loads
             self._totals[key] = len(loads)
         return self._loads[key]
 
     def _commands(self, region: Region) -> list[Fields]:
-        """Return the loads of a region; the last of each piece gives a token."""
-        tile = region.tile
+        """Return the loads of a region; the last of what a pass waits for gives a token."""
         commands: list[Fields] = []
-        for first, stop in region.pieces:
-            for image in range(tile.images):
-                commands += self._piece_commands(region, first, stop, image)
+        for pieces in region.pieces:
+            for piece in pieces:
+                for image in range(region.tile.images):
+                    commands += self._image_commands(region, piece, image)
             commands[-1]["signal_ifmap_ready"] = 1
         return commands
 
-    def _piece_commands(self, region: Region, first: int, stop: int, image: int) -> Iterator[Fields]:
-        """Yield the loads of channel blocks ``first`` to ``stop`` of one image, in one piece unless they are long."""
-        source, tile = self._source, region.tile
-        rows, columns = tile.ifmap_rows, tile.ifmap_columns
-        beats = ceil_div(rows.stop - rows.start, source.pixels_per_beat)
-        width = columns.stop - columns.start
+    def _image_commands(self, region: Region, piece: Piece, image: int) -> Iterator[Fields]:
+        """Yield the loads of one image's share of a piece, in one command unless it is long or made piecemeal."""
+        tile = region.tile
+        start = max(0, piece.first_row - image * tile.image_row_stride)
+        stop = min(tile.ifmap_rows.stop - tile.ifmap_rows.start, piece.stop_row - image * tile.image_row_stride)
+        if start >= stop:
+            return
+        beats = ceil_div(stop - start, self._source.pixels_per_beat)
+        width = tile.ifmap_columns.stop - tile.ifmap_columns.start
         step = max(1, LOAD_BEATS // beats)
-        base = source.address + (tile.image + image) * source.image_stride + columns.start * source.column_stride
-        base += rows.start // source.pixels_per_beat * source.bus_bytes
-        whole = (stop - first) * width <= step
-        parts = [(first, 0)] if whole else [(b, c) for b in range(first, stop) for c in range(0, width, step)]
-        for block, column in parts:
-            yield {
-                "wait_ifmap_free": 0,
-                "wait_written": self._wait_written(tile.image + image, rows.start, rows.stop),
-                "signal_ifmap_ready": 0,
-                "dram_address": base + block * source.block_stride + column * source.column_stride,
-                "block_stride": source.block_stride,
-                "column_stride": source.column_stride,
-                "blocks": stop - first if whole else 1,
-                "columns": width if whole else min(step, width - column),
-                "column_beats": beats,
-                "pixels_log2": source.pixels_per_beat.bit_length() - 1,
-                "row": image * tile.image_row_stride,
-                "bank_address": region.address + (block - region.first_block) * width + column,
-                "row_block_stride": region.row_block_stride,
-                "block_words": width,
-            }
+        rows = range(tile.ifmap_rows.start + start, tile.ifmap_rows.start + stop)
+        for first, after in self._written_together(piece.first_block, piece.stop_block, tile.image + image, rows):
+            whole = (after - first) * width <= step
+            parts = [(first, 0)] if whole else [(b, c) for b in range(first, after) for c in range(0, width, step)]
+            for block, column in parts:
+                blocks, columns = (after - first, width) if whole else (1, min(step, width - column))
+                yield self._command(region, image, (start, beats), (block, blocks), (column, columns))
 
-    def _wait_written(self, image: int, start: int, stop: int) -> int:
-        if self._written is None:
-            return 0
-        return self._emitter.wait_written(self._written.needed(range(image, image + 1), range(start, stop)))
+    def _written_together(self, first: int, stop: int, image: int, rows: range) -> Iterator[tuple[int, int]]:
+        """Yield runs of channel blocks: the later half alone if it is written later, and so on."""
+        if self._written is not None and stop - first > 1:
+            middle = (first + stop) // 2
+            sooner = self._written.needed(image, range(first, middle), rows)
+            if self._written.needed(image, range(middle, stop), rows) > max(sooner, self._emitter.written_waited):
+                yield first, middle
+                yield from self._written_together(middle, stop, image, rows)
+                return
+        yield first, stop
+
+    def _command(
+        self,
+        region: Region,
+        image: int,
+        rows: tuple[int, int],
+        blocks: tuple[int, int],
+        columns: tuple[int, int],
+    ) -> Fields:
+        """Return a load: (first tile row of the image, beats), (first, count) of channel blocks and of columns."""
+        source, tile = self._source, region.tile
+        row = tile.ifmap_rows.start + rows[0]
+        address = (
+            source.address
+            + (tile.image + image) * source.image_stride
+            + (tile.ifmap_columns.start + columns[0]) * source.column_stride
+            + row // source.pixels_per_beat * source.bus_bytes
+            + blocks[0] * source.block_stride
+        )
+        needed = 0
+        if self._written is not None:
+            resident = range(row, min(row + rows[1] * source.pixels_per_beat, source.shape[0]))
+            needed = self._written.needed(tile.image + image, range(blocks[0], sum(blocks)), resident)
+        return {
+            "wait_ifmap_free": 0,
+            "wait_written": self._emitter.wait_written(needed),
+            "signal_ifmap_ready": 0,
+            "dram_address": address,
+            "block_stride": source.block_stride,
+            "column_stride": source.column_stride,
+            "blocks": blocks[1],
+            "columns": columns[1],
+            "column_beats": rows[1],
+            "pixels_log2": source.pixels_per_beat.bit_length() - 1,
+            "row": image * tile.image_row_stride + rows[0],
+            "bank_address": region.address + (blocks[0] - region.first_block) * region.block_words + columns[0],
+            "row_block_stride": region.row_block_stride,
+            "block_words": region.block_words,
+        }

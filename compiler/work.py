@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,8 @@ class Work:
         First ofmap channel and how many (M of the group); in depthwise work they are the ifmap's.
     window, stride : (height, width)
         R and S; U down and across.
+    column_step : int
+        Ifmap columns from one that is read to the next; ``stride`` and ``padding`` count those that are read.
     padding : (top, left)
         Rows and columns before the ifmap.
     rows, columns : range
@@ -50,6 +53,7 @@ class Work:
     filters: int
     window: tuple[int, int]
     stride: tuple[int, int]
+    column_step: int
     padding: tuple[int, int]
     rows: range
     columns: range
@@ -68,7 +72,7 @@ class Work:
     def shape(self) -> tuple[object, ...]:
         """What decides how the work is mapped; equal for the groups of a grouped convolution."""
         first = (self.channels, self.filters, self.window, self.stride, len(self.rows), len(self.columns))
-        return (*first, self.depthwise, self.padding, self.channel % 8, self.ofmap_channel % 8)
+        return (*first, self.column_step, self.depthwise, self.padding, self.channel % 8, self.ofmap_channel % 8)
 
 
 def lower(layer: Layer, *, input_zero_point: int, psum_bits: int) -> list[Work]:
@@ -97,8 +101,11 @@ def lower(layer: Layer, *, input_zero_point: int, psum_bits: int) -> list[Work]:
     raise NetworkError(f"layer {layer.name} must be a convolution, fully connected or a pool, not {layer!r}")
 
 
-def _single_position(stride: int, positions: int) -> int:
-    return stride if positions > 1 else 1
+def _strides(layer: Conv | Pool, rows: int, columns: int) -> dict[str, Any]:
+    """Return stride and column step: a window one column wide skips the columns that its stride leaves out."""
+    down, across = (u if n > 1 else 1 for u, n in zip(layer.stride, (rows, columns), strict=True))
+    skips = layer.window[1] == 1 and layer.padding[2] == 0
+    return {"stride": (down, 1 if skips else across), "column_step": across if skips else 1}
 
 
 def _lower_conv(layer: Conv, psum_bits: int) -> list[Work]:
@@ -125,7 +132,7 @@ def _lower_conv(layer: Conv, psum_bits: int) -> list[Work]:
             ofmap_channel=part * share,
             filters=share,
             window=(height, width),
-            stride=(_single_position(layer.stride[0], rows), _single_position(layer.stride[1], columns)),
+            **_strides(layer, rows, columns),
             padding=(layer.padding[0], layer.padding[2]),
             rows=range(rows),
             columns=range(columns),
@@ -171,7 +178,7 @@ def _lower_pool(layer: Pool, input_zero_point: int) -> list[Work]:
                     ofmap_channel=0,
                     filters=channels,
                     window=layer.window,
-                    stride=(_single_position(layer.stride[0], rows), _single_position(layer.stride[1], columns)),
+                    **_strides(layer, rows, columns),
                     padding=(layer.padding[0], layer.padding[2]),
                     rows=row_range,
                     columns=column_range,

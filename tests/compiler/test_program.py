@@ -11,6 +11,7 @@ from compiler.networks import network
 from compiler.packing import filter_words
 from compiler.plan import Nest
 from compiler.program import compile_layers, compile_network
+from compiler.rings import Ring
 from compiler.work import lower
 from golden.machine import DeadlockError, predict
 from hw import spec
@@ -76,10 +77,10 @@ def test_every_ofmap_position_is_drained_exactly_once(text):
             mapping=mapping,
             source=program.layers[0].source,
             config=config,
-            strips_before=0,
-            regions_before=0,
+            psums=Ring(words=config.psum_bank_words, tenants=15),
+            lanes=Ring(words=config.ifmap_lane_words, tenants=255),
         )
-        for entry in nest.passes():
+        for entry in nest.passes:
             if not entry.last:
                 continue
             strip, tile = entry.strip, entry.strip.tile
