@@ -6,6 +6,7 @@ The order obeys one rule, which excludes deadlock: a command waits only for what
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,10 @@ from hw.config import AcceleratorConfig
 
 #: Ifmap regions in the lanes at once: what a command's token field can count.
 MAXIMUM_REGIONS = next(f.maximum for f in spec.COMMAND["load.ifmap"].fields if f.name == "wait_ifmap_free")
+
+
+#: What the machine starts with, and what turns residuals off.
+NO_RESIDUAL: Fields = {field.name: 0 for field in spec.COMMAND["drain.residual"].fields}
 
 
 @dataclass
@@ -47,6 +52,12 @@ class Written:
 
     def __init__(self, target: FeatureMap) -> None:
         self._last = np.zeros((target.images, target.blocks, target.shape[0]), np.int64)
+
+    def part(self, first_block: int, blocks: int) -> Written:
+        """Return the same for some channel blocks; what is recorded there is known here."""
+        part = copy.copy(self)
+        part._last = self._last[:, first_block : first_block + blocks]
+        return part
 
     def record(self, number: int, images: range, blocks: range, rows: range) -> None:
         """Token ``number``, greater than those before, says that these rows of these blocks are written."""
@@ -85,6 +96,7 @@ class Emitter:
         self.written_waited = 0
         self._execute_layer: Fields = {}
         self._drain_layer: Fields = {}
+        self._drain_residual: Fields = NO_RESIDUAL
         self._half = 0
 
     def emit(self, command: str, **fields: int) -> None:
@@ -128,3 +140,10 @@ class Emitter:
         if fields != self._drain_layer:
             self._drain_layer = fields
             self.emit("drain.layer", **fields)
+
+    def configure_residual(self, fields: Fields | None) -> None:
+        """Emit ``drain.residual`` unless it says what the one before said; None turns it off."""
+        fields = NO_RESIDUAL if fields is None else fields
+        if fields != self._drain_residual:
+            self._drain_residual = fields
+            self.emit("drain.residual", **fields)

@@ -13,6 +13,8 @@ from hw.config import AcceleratorConfig
 
 #: Cycles from a dependency to the first operation: DRAM latency, set-up, pipelines.
 START_CYCLES = 120
+#: Cycles from a filter group's last read to the first beat of the next group, if that waits for it.
+REQUEST_CYCLES = 50
 #: One cycle in so many is lost where array, bus and drain, busy at the same time, wait for each other.
 HINDRANCE = 32
 #: Beats of one command, and commands a pass and a strip take on average.
@@ -114,7 +116,9 @@ class Estimator:
         bubble = self._psum_bubble(mapping, unit.psums, passes[-1][0], strip_drain)
         array = strips * sum(cycles * count for cycles, count in passes) + groups * bubble + unit.psums
         ifmap_beats, first_load = self._ifmap(turn, mapping, groups)
-        beats = ifmap_beats + self._filter_beats(turn, mapping, pixels, groups)
+        filter_beats, filter_idle = self._filters(turn, mapping, pixels)
+        array = max(array, filter_beats + filter_idle)
+        beats = ifmap_beats + filter_beats
         beats += COMMAND_BEATS * strips * (PASS_COMMANDS * len(unit.slices) + STRIP_COMMANDS)
         beats += entries * mapping.columns * ceil_div(unit.psums, config.channel_block)
         return TurnCost(array, drain, beats, ifmap_beats, first_load, array // groups, strip_drain)
@@ -147,16 +151,23 @@ class Estimator:
             return 0
         return max(0, drain + 2 * self._config.rows - (mapping.strips - 1) * last_pass)
 
-    def _filter_beats(self, turn: Turn, mapping: Mapping, pixels: int, groups: int) -> int:
-        unit = turn.unit
-        reuse = len(unit.slices) == 1 and pixels >= self._config.cols
-        loads = unit.groups + groups - 1 if unit.groups > 1 else (1 if reuse else groups)
-        weights, per_word = mapping.taps * mapping.filters, self._config.weights_per_word
-        lanes_words = sum(
-            count * active_rows * ceil_div(slots * weights, per_word)
-            for (slots, active_rows, _, _), count in turn.slices.items()
-        )
-        return loads * lanes_words
+    def _filters(self, turn: Turn, mapping: Mapping, pixels: int) -> tuple[int, int]:
+        """Return the beats of filters, and cycles without any because the filter buffer holds one group only."""
+        unit, config = turn.unit, self._config
+        entries = unit.groups * pixels
+        loads = unit.groups
+        if len(unit.slices) > 1:
+            loads += _borders_within(entries, mapping.strips * config.cols, pixels)
+        # Two strips share the filter group across their border, if it can stay in the filter buffer.
+        shared = _borders_within(entries, config.cols, pixels) * (2 if pixels > config.cols else 1)
+        beats = idle = 0
+        for (slots, active_rows, _, _), count in turn.slices.items():
+            words = ceil_div(slots * mapping.taps * mapping.filters, config.weights_per_word)
+            alone = 2 * words > config.filter_lane_words
+            items = (loads + shared * alone) * count
+            beats += items * active_rows * words
+            idle += items * (words + REQUEST_CYCLES) * alone
+        return beats, idle
 
     def _ifmap(self, turn: Turn, mapping: Mapping, groups: int) -> tuple[int, int]:
         """Return beats of the ifmap, and those that the first pass waits for."""
@@ -173,6 +184,12 @@ class Estimator:
         else:
             blocks = groups * sum(count * slice_blocks for (_, _, _, slice_blocks), count in turn.slices.items())
         return blocks * column_beats, first_load
+
+
+def _borders_within(entries: int, step: int, pixels: int) -> int:
+    """Return how many multiples of ``step`` below ``entries`` are not multiples of ``pixels``."""
+    borders = ceil_div(entries, step) - 1
+    return borders - borders // (pixels // math.gcd(pixels, step))
 
 
 def _chunks(psums: int, block: int) -> list[int]:

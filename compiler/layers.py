@@ -29,7 +29,7 @@ class Layer:
     input_shape : (H, W, C)
         Shape of the ifmap.
     inputs : tuple of str
-        The layer whose ofmap it reads; empty means the layer before, or the network's input.
+        The layers whose ofmaps it reads; empty means the layer before, or the network's input.
     minimum, maximum : int
         Activation clamp.
 
@@ -49,8 +49,8 @@ class Layer:
         if not isinstance(self.name, str) or not self.name:
             raise NetworkError(f"name of a layer must be text that is not empty, not {self.name!r}")
         self._check_integers("input_shape", 3, 1)
-        if not isinstance(self.inputs, tuple) or len(self.inputs) > 1:
-            raise self._error("inputs", "a tuple of at most one layer name", self.inputs)
+        if not isinstance(self.inputs, tuple) or not all(isinstance(name, str) for name in self.inputs):
+            raise self._error("inputs", "a tuple of layer names", self.inputs)
         self._check_activation("minimum", -128)
         self._check_activation("maximum", self.minimum)
 
@@ -63,22 +63,31 @@ class Layer:
         raise NotImplementedError
 
     @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """Shapes (H, W, C) of the ifmaps."""
+        return (self.input_shape,)
+
+    @property
     def macs(self) -> int:
-        """Multiply-accumulates for one image, padded taps included; pooling has none."""
+        """Multiply-accumulates for one image, padded taps included; what has no filters has none."""
         return 0
 
     def zero_point_after(self, zero_point: int) -> int:
         """Return the ofmap's zero point, given the ifmap's."""
         return zero_point
 
-    def reference(self, ifmap: np.ndarray) -> np.ndarray:
-        """Return the int8 ofmap (N, E, F, M) of an int8 ifmap (N, H, W, C)."""
-        if ifmap.dtype != np.int8 or ifmap.shape[1:] != self.input_shape:
-            allowed = "int8 of shape (N, {}, {}, {})".format(*self.input_shape)
+    def reference(self, *ifmaps: np.ndarray) -> np.ndarray:
+        """Return the int8 ofmap (N, E, F, M) of the int8 ifmap (N, H, W, C)."""
+        (ifmap,) = ifmaps
+        self._check_ifmap(ifmap, self.input_shape)
+        return self._compute(ifmap)
+
+    def _check_ifmap(self, ifmap: np.ndarray, shape: Shape) -> None:
+        if ifmap.dtype != np.int8 or ifmap.shape[1:] != shape:
+            allowed = "int8 of shape (N, {}, {}, {})".format(*shape)
             raise NetworkError(
                 f"ifmap of layer {self.name} must be {allowed}, not {ifmap.dtype} of shape {ifmap.shape}"
             )
-        return self._compute(ifmap)
 
     def _compute(self, ifmap: np.ndarray) -> np.ndarray:
         raise NotImplementedError
@@ -90,6 +99,10 @@ class Layer:
         value = getattr(self, field)
         if not isinstance(value, tuple) or len(value) != count or not all(is_integer(v) and v >= low for v in value):
             raise self._error(field, f"a tuple of {count} integers from {low} up", value)
+
+    def _check_one_input(self) -> None:
+        if len(self.inputs) > 1:
+            raise self._error("inputs", "a tuple of at most one layer name", self.inputs)
 
     def _check_activation(self, field: str, low: int = -128) -> None:
         value = getattr(self, field)
@@ -130,6 +143,7 @@ class Pool(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_one_input()
         if self.kind not in POOL_KINDS:
             raise self._error("kind", " or ".join(POOL_KINDS), self.kind)
         self._check_integers("window", 2, 1)

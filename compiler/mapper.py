@@ -17,6 +17,8 @@ from compiler.work import Work
 from golden.execute_model import ceil_div
 from hw.config import AcceleratorConfig
 
+#: Tile widths tried for each array shape, from the largest that fits downwards; of smaller ones each so-manyth.
+WIDTH_CHOICES = 6
 #: Tile sizes tried for each width, from the largest that fits downwards: a smaller first tile starts sooner.
 TILE_CHOICES = 4
 MAXIMUM_RUN_ROWS = PASS_FIELDS["run_rows"].maximum
@@ -129,11 +131,10 @@ class Mapper:
             yield from ((filters, slots) for slots in {min(most, ceil_div(total, fewest + more)) for more in range(4)})
 
     def _widths(self, work: Work, psums: int) -> list[int]:
-        """Ofmap columns of a tile: all, or even shares of which one or two fit a psum bank, and small ones."""
+        """Ofmap columns of a tile: the largest even shares that fit a psum bank, and small ones."""
         full, depth = len(work.columns), self._config.psum_bank_words
-        shares = {ceil_div(full, ceil_div(full * psums * copies, depth)) for copies in (1, 2, 4)}
-        shares |= {ceil_div(width, 4) for width in shares} | {1}
-        return sorted((width for width in shares if width * psums <= depth), reverse=True)
+        shares = [width for width in _shares(full, full) if width * psums <= depth]
+        return sorted({*shares[:WIDTH_CHOICES], *shares[WIDTH_CHOICES::WIDTH_CHOICES], 1}, reverse=True)
 
     def _tiles(
         self,

@@ -32,8 +32,8 @@ class FeatureMap:
         Of the machine.
     column_step : int
         Stored columns from one column to the next; above 1 the others are left out.
-    stored_columns : int or None
-        Columns that are stored, None if they are as many as ``shape`` says.
+    stored_columns, stored_blocks : int or None
+        Columns and channel blocks that are stored, None if they are as many as ``shape`` says.
     """
 
     address: int
@@ -44,12 +44,19 @@ class FeatureMap:
     activation_bytes: int
     column_step: int = 1
     stored_columns: int | None = None
+    stored_blocks: int | None = None
 
     def every(self, step: int) -> FeatureMap:
         """Return the same feature map with every ``step``-th column only."""
         height, width, channels = self.shape
         shape = (height, ceil_div(width, step), channels)
         return dataclasses.replace(self, shape=shape, column_step=step, stored_columns=width)
+
+    def part(self, first_block: int, shape: tuple[int, int, int]) -> FeatureMap:
+        """Return the part of this feature map that begins with a channel block and has a shape of its own."""
+        address = self.address + first_block * self.block_stride
+        stored = self.stored_blocks or self.blocks
+        return dataclasses.replace(self, address=address, shape=shape, stored_blocks=stored)
 
     @property
     def pixels_per_beat(self) -> int:
@@ -78,12 +85,12 @@ class FeatureMap:
     @property
     def image_stride(self) -> int:
         """Bytes from one image to the next."""
-        return self.blocks * self.block_stride
+        return (self.stored_blocks or self.blocks) * self.block_stride
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all images."""
-        return self.images * self.image_stride
+        """Bytes from the first image's first one to the last image's last one."""
+        return (self.images - 1) * self.image_stride + self.blocks * self.block_stride
 
     def pack(self, values: np.ndarray) -> bytes:
         """Return the bytes of an array (N, H, W, C)."""
@@ -95,10 +102,13 @@ class FeatureMap:
         return np.ascontiguousarray(blocked.transpose(0, 3, 2, 1, 4)).tobytes()
 
     def unpack(self, data: bytes, dtype: np.dtype) -> np.ndarray:
-        """Return the array (N, H, W, C) whose bytes are ``data``."""
+        """Return the array (N, H, W, C) whose bytes, :attr:`size_bytes` of them, are ``data``."""
         height, width, channels = self.shape
         rows = self._column_bytes // (self.pixel_channels * self.activation_bytes)
-        blocked = np.frombuffer(data, dtype).reshape(self.images, self.blocks, width, rows, self.pixel_channels)
+        own = self.blocks * self.block_stride
+        images = [data[start : start + own] for start in range(0, len(data), self.image_stride)]
+        values = np.frombuffer(b"".join(images), dtype)
+        blocked = values.reshape(self.images, self.blocks, width, rows, self.pixel_channels)
         full = blocked.transpose(0, 3, 2, 1, 4).reshape(self.images, rows, width, self.blocks * self.pixel_channels)
         return full[:, :height, :, :channels]
 

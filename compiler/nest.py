@@ -45,6 +45,8 @@ class NestEmitter:
         DRAM address of a pass's first filter group.
     parameter_address : int
         DRAM address that ofmap channel 0 of the layer has, or would have, among the parameters.
+    residual : dict or None
+        Fields of ``drain.residual``, if drain shall add a second feature map.
     result : Written or None
         Remembers the strips of the ofmap, None if no later layer waits for it.
     """
@@ -59,6 +61,7 @@ class NestEmitter:
         target: FeatureMap,
         filters: Callable[[Pass], int],
         parameter_address: int,
+        residual: Fields | None,
         result: Written | None,
     ) -> None:
         self._out = emitter
@@ -71,6 +74,7 @@ class NestEmitter:
         self._regions = RegionSchedule(emitter=emitter, passes=self._passes, source=source, written=written)
         self._chunks = self._plan_chunks()
         self._due: Strip | None = None
+        self._residual = residual
         self._result = result
 
     def run(self) -> None:
@@ -227,6 +231,7 @@ class NestEmitter:
             + tile.row * config.bus_bytes
         )
         self._out.configure_drain(self._drain_fields(strip))
+        self._out.configure_residual(self._residual)
         self._out.emit(
             "drain.strip",
             wait_psum_ready=1,

@@ -80,6 +80,7 @@ class Weighted(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_one_input()
         source = vars(self)["_filters"]
         dtype, shape = getattr(source, "dtype", None), getattr(source, "shape", ())
         if dtype != np.int8 or len(shape) != len(self.filter_axes) or min(shape) < 1:

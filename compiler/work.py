@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from compiler.combining import Add
 from compiler.graph import Conv, FullyConnected, NetworkError, Pool
 from compiler.layers import Layer
 from golden.arithmetic import average_pool_multiplier
@@ -75,15 +76,13 @@ class Work:
         return (*first, self.column_step, self.depthwise, self.padding, self.channel % 8, self.ofmap_channel % 8)
 
 
-def lower(layer: Layer, *, input_zero_point: int, psum_bits: int) -> list[Work]:
+def lower(layer: Layer, *, psum_bits: int) -> list[Work]:
     """Return the work of a layer.
 
     Parameters
     ----------
     layer : Layer
         What to compute.
-    input_zero_point : int
-        Zero point of its ifmap.
     psum_bits : int
         Width of a psum; work whose sums could leave it is refused.
 
@@ -97,7 +96,9 @@ def lower(layer: Layer, *, input_zero_point: int, psum_bits: int) -> list[Work]:
     if isinstance(layer, Conv):
         return _lower_conv(layer, psum_bits)
     if isinstance(layer, Pool):
-        return _lower_pool(layer, input_zero_point)
+        return _lower_pool(layer)
+    if isinstance(layer, Add):
+        return _lower_pool(_identity(layer), zero_point=layer.input_zero_points[0])
     raise NetworkError(f"layer {layer.name} must be a convolution, fully connected or a pool, not {layer!r}")
 
 
@@ -162,7 +163,43 @@ def _check_psums(layer: Conv, psum_bits: int) -> None:
         raise NetworkError(f"psums of layer {layer.name} must fit in {psum_bits} bits, not reach from {low} to {high}")
 
 
-def _lower_pool(layer: Pool, input_zero_point: int) -> list[Work]:
+def _identity(layer: Add) -> Pool:
+    """Return the layer that passes an addition's first input on unchanged; drain adds the second."""
+    window = {"window": (1, 1), "stride": (1, 1)}
+    return Pool(name=layer.name, input_shape=layer.input_shape, kind="max", **window)
+
+
+def residual_fields(layer: Add, own: int, offset: int) -> dict[str, int]:
+    """Return the fields of ``drain.residual`` for an addition.
+
+    Parameters
+    ----------
+    layer : Add
+        The addition.
+    own : int
+        Which of its inputs (0 or 1) the strips make; the other one is in memory.
+    offset : int
+        Bytes from the ofmap to that one.
+    """
+    other = 1 - own
+    return {
+        "enable": 1,
+        "address_offset": offset % (1 << 32),
+        "multiplier": int(layer.input_multipliers[own]),
+        "shift": -int(layer.input_shifts[own]),
+        "residual_zero_point": int(layer.input_zero_points[other]),
+        "residual_multiplier": int(layer.input_multipliers[other]),
+        "residual_shift": -int(layer.input_shifts[other]),
+        "sum_multiplier": int(layer.output_multiplier),
+        "sum_shift": -int(layer.output_shift),
+        "sum_zero_point": int(layer.output_zero_point),
+        "sum_minimum": int(layer.minimum),
+        "sum_maximum": int(layer.maximum),
+    }
+
+
+def _lower_pool(layer: Pool, *, zero_point: int = 0) -> list[Work]:
+    """Return a pool's work; ``zero_point`` is what drain's addition shall subtract from its results."""
     rows, columns, channels = layer.output_shape
     maximum = layer.kind == "max"
     vertical = [(range(rows), 0)] if maximum else list(_classes(rows, layer, 0))
@@ -188,8 +225,8 @@ def _lower_pool(layer: Pool, input_zero_point: int) -> list[Work]:
                     zero_point=0,
                     pad_value=-128 if maximum else 0,
                     weights=lambda: np.ones((channels, *layer.window), np.int8),
-                    parameters=np.tile(np.array([[0, *pair]], np.int64), (channels, 1)),
-                    output_zero_point=0,
+                    parameters=np.tile(np.array([[-zero_point, *pair]], np.int64), (channels, 1)),
+                    output_zero_point=zero_point,
                     minimum=layer.minimum,
                     maximum_activation=layer.maximum,
                 )

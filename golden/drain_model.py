@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from golden.engine_model import Engine, Fields
 from golden.execute_model import Links
-from golden.memory_model import Dram, Timeline, split_bursts
+from golden.memory_model import Dram, ReadPort, Timeline, split_bursts
+from golden.residual_model import ADD_CYCLES, PIPELINE_CYCLES, Block, Credits, Residuals
 from hw import spec
 from hw.config import AcceleratorConfig
-
-PIPELINE_CYCLES = 6  # last bank read of a block to the block complete
-
-
-@dataclass(slots=True)
-class Block:
-    """One ofmap column, some PE columns of one segment, channels of one channel block."""
-
-    address: int
-    reads: int
-    beats: int
-    last: bool = False
 
 
 def segments(fields: Fields, layer: Fields, width: int) -> Iterator[tuple[int, int, int, int]]:
@@ -71,7 +59,14 @@ class Drain(Engine):
     """Requantisation and ofmap writes."""
 
     def __init__(
-        self, *, config: AcceleratorConfig, links: Links, timeline: Timeline, dram: Dram, **engine: object
+        self,
+        *,
+        config: AcceleratorConfig,
+        links: Links,
+        timeline: Timeline,
+        dram: Dram,
+        port: ReadPort,
+        **engine: object,
     ) -> None:
         super().__init__(name="drain", **engine)  # type: ignore[arg-type]
         self._config = config
@@ -84,9 +79,9 @@ class Drain(Engine):
         self._reading = False
         self._earliest = 0  # first read of the next block, as far as descriptor and order decide
         self._hold = (0, 0)  # (last read, beats) of the block before
-        self._reserved = 0
-        self._sent: deque[tuple[int, int, int]] = deque()  # (beats sent before, first beat's cycle, beats)
-        self._sent_total = 0
+        self._credits = Credits(config.drain_fifo_beats)
+        self._residual: Fields = {"enable": 0}
+        self._residuals = Residuals(config=config, port=port, drain=self)
         self._bursts: deque[tuple[int, int, int]] = deque()  # (descriptor visible, beats, written tokens)
         self._last_aw = 0
         self._issued = 0
@@ -99,6 +94,8 @@ class Drain(Engine):
         """Issue the next AW, start the next block's reads or the next command, if known."""
         if self._bursts and self._issue():
             return True
+        if self._residuals.step():
+            return True
         if self._reading or self._marking:
             return False
         if self._blocks:
@@ -110,7 +107,13 @@ class Drain(Engine):
         start = max(self.idle, visible)
         if command == "mark":
             return self._start_mark(start, fields)
-        if command == "drain.layer":
+        if command == "drain.residual":
+            back = self._credits.all_back()
+            if back is None:
+                return False
+            start = max(start, back)
+            self._residual = fields
+        elif command == "drain.layer":
             self._layer = fields
         else:
             links = self._links
@@ -121,35 +124,32 @@ class Drain(Engine):
             links.psum_ready.take(fields["wait_psum_ready"])
             links.parameter_ready.take(fields["wait_parameter_ready"])
             start = max(start, psum, parameter)
-            self._strip = fields
-            self._blocks.extend(strip_blocks(fields, self._layer, self._config))
-            self._earliest = start + 2
+            self._start_strip(start, fields)
         self.pop(start)
         self.idle = start + 1
         return True
 
+    def _start_strip(self, start: int, fields: Fields) -> None:
+        self._strip = fields
+        blocks = strip_blocks(fields, self._layer, self._config)
+        if self._residual["enable"]:
+            for block in blocks:
+                block.ready = None
+            self._residuals.start(start + 1, blocks, self._residual["address_offset"])
+        self._blocks.extend(blocks)
+        self._earliest = start + 2
+
     def _start_block(self) -> bool:
         block = self._blocks[0]
-        credit = self._credit(self._reserved + block.beats - self._config.drain_fifo_beats)
-        if credit is None:
+        credit = self._credits.visible(block.beats)
+        if credit is None or block.ready is None:
             return False
         last, beats = self._hold
-        first = max(self._earliest, credit, last + 1 + max(0, beats - block.reads))
-        self._reserved += block.beats
+        first = max(self._earliest, credit, block.ready, last + 1 + max(0, beats - block.reads))
+        self._credits.take(block.beats)
         self._reading = True
         self._read(first, block)
         return True
-
-    def _credit(self, beat: int) -> int | None:
-        """First cycle in which the return of beat number ``beat`` (from 1) is visible."""
-        if beat <= 0:
-            return 0
-        while self._sent:
-            before, first, beats = self._sent[0]
-            if beat <= before + beats:
-                return first + beat - before
-            self._sent.popleft()
-        return None
 
     def _read(self, first: int, block: Block) -> None:
         """Wait until the block's last read is past; head reads meanwhile may delay it."""
@@ -198,10 +198,16 @@ class Drain(Engine):
         now["glb.psum.drain"] += block.reads * block.beats
         now["parameter.read"] += block.reads
         now["dram.ofmap.write_bytes"] += block.reads * block.beats * config.activation_bytes
+        complete = last + PIPELINE_CYCLES
+        if self._residual["enable"]:
+            complete += ADD_CYCLES
+            self._residuals.finish(last, block.beats)
+            now["add.done"] += block.reads * block.beats
+            now["dram.residual.read_bytes"] += block.beats * config.bus_bytes
         pieces = list(split_bursts(block.address, block.beats, bus_bytes=config.bus_bytes, burst_beats=256))
         for number, (_, beats) in enumerate(pieces):
             tokens = strip["signal_written"] if block.last and number == len(pieces) - 1 else 0
-            self._bursts.append((last + PIPELINE_CYCLES + 1, beats, tokens))
+            self._bursts.append((complete + 1, beats, tokens))
         if block.last:
             self._links.psum_free.give(last + 1, strip["signal_psum_free"])
             self._links.parameter_free.give(last + 1, strip["signal_parameter_free"])
@@ -218,8 +224,7 @@ class Drain(Engine):
         self._issued += 1
 
         def granted(first: int, response: int) -> None:
-            self._sent.append((self._sent_total, first, beats))
-            self._sent_total += beats
+            self._credits.give_back(first, beats)
             self._responses.append(response)
             self._links.written.give(response + 1, tokens)
             self.awake = True

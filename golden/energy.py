@@ -37,7 +37,7 @@ def words(counters: Mapping[str, int], config: AcceleratorConfig) -> dict[str, i
 
     delivered = counters["pe.ifmap.write"] + weights * counters["pe.filter.write"]
     activation_bytes = (
-        *("dram.ifmap.read_bytes", "dram.ofmap.write_bytes"),
+        *("dram.ifmap.read_bytes", "dram.residual.read_bytes", "dram.ofmap.write_bytes"),
         *("dram.parameter.read_bytes", "dram.command.read_bytes", "dram.mark.write_bytes"),
     )
     return {

@@ -124,7 +124,7 @@ class Load(Engine):
         if burst is None:
             self._busy, self.idle = False, ready
         elif burst.beats:
-            self._port.want(1, ready, burst.beats, self, burst)
+            self._port.want(2, ready, burst.beats, self, burst)
         else:
             self._item, self._item_ready = burst, ready
 

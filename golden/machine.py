@@ -68,7 +68,7 @@ def predict(
     links = _links(config)
     common: dict[str, Any] = {"depth": config.queue_depth, "marks": marks, "config": config, "links": links}
     deliver = Deliver(**common)
-    drain = Drain(timeline=timeline, dram=dram, **common)
+    drain = Drain(timeline=timeline, dram=dram, port=port, **common)
     engines: dict[str, Engine] = {
         "load": Load(port=port, **common),
         "stage": Stage(**common),

@@ -35,7 +35,7 @@ class Timeline:
 
 
 class Reader(Protocol):
-    """Somebody who wants read bursts: fetch or load."""
+    """Somebody who wants read bursts: fetch, drain or load."""
 
     def accepted(self, cycle: int) -> None:
         """The wanted AR was accepted in ``cycle``."""
@@ -115,7 +115,7 @@ class Dram:
 
 
 class ReadPort:
-    """AR arbitration: one a cycle, fetch first, a limited number of bursts in flight."""
+    """AR arbitration: one a cycle, fetch before residuals before load, a limited number of bursts in flight."""
 
     def __init__(self, *, config: AcceleratorConfig, timeline: Timeline, dram: Dram) -> None:
         self._timeline = timeline

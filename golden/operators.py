@@ -8,12 +8,14 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
-from golden.arithmetic import requantise
+from golden.arithmetic import multiply_by_quantized_multiplier, requantise
 
 Pair = tuple[int, int]
 Padding = tuple[int, int, int, int]
 
 NO_PADDING: Padding = (0, 0, 0, 0)
+ADD_LEFT_SHIFT = 20
+"""Left shift of both inputs of an int8 addition."""
 _CHUNK = 1 << 22  # operands converted to float64 at a time: 32 MiB
 
 
@@ -182,6 +184,52 @@ def pool_counts(size: Pair, window: Pair, *, stride: Pair, padding: Padding = NO
     """Return how many positions of each window are not padding, an int64 array (E, F)."""
     ones = np.ones((1, *size, 1), dtype=np.int64)
     return _windows(_pad(ones, padding, 0), window, stride, (1, 1)).sum(axis=(4, 5))[0, :, :, 0]
+
+
+def add(
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    input_zero_points: Pair,
+    input_multipliers: Pair,
+    input_shifts: Pair,
+    output_zero_point: int,
+    output_multiplier: int,
+    output_shift: int,
+    minimum: int = -128,
+    maximum: int = 127,
+) -> np.ndarray:
+    """Return the sum of two int8 feature maps with scales of their own, clamped.
+
+    Source: ``AddElementwise``, ``tensorflow/lite/kernels/internal/reference/integer_ops/add.h``, with the left shift
+    of ``CalculateOpDataAdd``, ``tensorflow/lite/micro/kernels/add_common.cc``.
+
+    Parameters
+    ----------
+    first, second : int8 arrays of one shape
+        Input activations.
+    input_zero_points, input_multipliers, input_shifts : (int, int)
+        Of the two inputs, after a left shift of :data:`ADD_LEFT_SHIFT`; a negative shift is a right shift.
+    output_zero_point, output_multiplier, output_shift : int
+        Of the sum.
+    minimum, maximum : int
+        Activation clamp.
+    """
+    _check_int8(first=first, second=second)
+    scaled = [
+        multiply_by_quantized_multiplier((x.astype(np.int64) - zero) << ADD_LEFT_SHIFT, multiplier, shift)
+        for x, zero, multiplier, shift in zip(
+            (first, second), input_zero_points, input_multipliers, input_shifts, strict=True
+        )
+    ]
+    return requantise(
+        scaled[0] + scaled[1],
+        output_multiplier,
+        output_shift,
+        zero_point=output_zero_point,
+        minimum=minimum,
+        maximum=maximum,
+    )
 
 
 def _check_int8(**arrays: np.ndarray) -> None:

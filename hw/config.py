@@ -26,13 +26,14 @@ RANGES: dict[str, tuple[int, int]] = {
     "psum_bits": (24, 32),
     "drain_width": (1, 16),
     "drain_fifo_beats": (16, 256),
+    "residual_fifo_beats": (16, 1024),
     "queue_depth": (2, 64),
     "burst_beats": (4, 256),
     "outstanding_reads": (1, 64),
     "outstanding_writes": (1, 64),
 }
 #: Fields that must be powers of two as well.
-POWERS_OF_TWO = ("lanes", "drain_fifo_beats", "queue_depth", "burst_beats")
+POWERS_OF_TWO = ("lanes", "drain_fifo_beats", "residual_fifo_beats", "queue_depth", "burst_beats")
 #: Values of the fields that have only a few.
 CHOICES: dict[str, tuple[int, ...]] = {
     "activation_bits": (8, 16),
@@ -76,6 +77,8 @@ class AcceleratorConfig:
         Psums requantised per cycle.
     drain_fifo_beats : int
         Ofmap beats buffered between requantisation and the bus; a power of two.
+    residual_fifo_beats : int
+        Beats of a second feature map read ahead of its addition; a power of two.
     queue_depth : int
         Commands buffered per engine; a power of two.
     burst_beats : int
@@ -109,6 +112,7 @@ class AcceleratorConfig:
     address_bits: int = 32
     drain_width: int = 8
     drain_fifo_beats: int = 32
+    residual_fifo_beats: int = 128
     queue_depth: int = 8
     burst_beats: int = 16
     outstanding_reads: int = 16
@@ -143,6 +147,10 @@ class AcceleratorConfig:
             )
         if self.drain_fifo_beats < 2 * self.drain_width:
             raise ConfigError(f"drain_fifo_beats must be at least twice drain_width, not {self.drain_fifo_beats!r}")
+        if self.residual_fifo_beats < 2 * self.drain_width:
+            raise ConfigError(
+                f"residual_fifo_beats must be at least twice drain_width, not {self.residual_fifo_beats!r}"
+            )
 
     @property
     def pes(self) -> int:
@@ -246,7 +254,13 @@ PRESETS: dict[str, AcceleratorConfig] = {
         ),
         AcceleratorConfig(name="small", rows=6, cols=7),
         AcceleratorConfig(
-            name="eyeriss", rows=12, cols=14, ifmap_lane_words=960, parameter_words=1024, filter_lane_words=128
+            name="eyeriss",
+            rows=12,
+            cols=14,
+            ifmap_lane_words=1024,
+            filter_lane_words=42,
+            parameter_words=1024,
+            queue_depth=16,
         ),
     )
 }

@@ -7,23 +7,24 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from hw import spec
 from hw.axi import axi_write_signature
 from hw.config import AcceleratorConfig
-from hw.drain_reader import DrainReader, read_layout
+from hw.drain_compute import DrainCompute
+from hw.drain_reader import DrainReader
 from hw.drain_sender import DrainSender
-from hw.drain_transposer import DrainTransposer
 from hw.drain_walker import LAYER, STRIP, DrainWalker
-from hw.layouts import ERROR_REPORT, PARAMETER, QUEUED_COMMAND, command_layout, counts_layout
-from hw.requantise import LATENCY, Requantise
+from hw.layouts import ERROR_REPORT, PARAMETER, QUEUED_COMMAND, READ_REQUEST, command_layout, counts_layout
+from hw.residual_add import RESIDUAL
+from hw.residual_request import ResidualRequest
 from hw.write_master import WriteMaster
 
 MARK = command_layout("mark")
 
 
 class DrainEngine(wiring.Component):
-    """Execute drain's commands in order: set a layer, write a strip, write a snapshot.
+    """Execute drain's commands in order: set a layer or a residual, write a strip, write a snapshot.
 
     Latency: a strip's first bank read is two cycles after its start; a block's write command is valid seven cycles
-    after its last read (``docs/timing.md``, section 8). Throughput: one channel of up to ``drain_width`` PE columns a
-    cycle.
+    after its last read, six more with a residual (``docs/timing.md``, section 8). Throughput: one channel of up to
+    ``drain_width`` PE columns a cycle.
 
     Parameters
     ----------
@@ -48,6 +49,8 @@ class DrainEngine(wiring.Component):
         Read of the parameter memory.
     parameter : In(PARAMETER)
         What was read in the cycle before.
+    residual_request, residual_data : Out(stream of READ_REQUEST), In(stream of bus words)
+        Bursts of a second feature map, and their beats, always taken.
     axi : Out(axi_write_signature(config))
         The bus.
     window_base, window_limit : In(32)
@@ -89,6 +92,8 @@ class DrainEngine(wiring.Component):
                 "parameter_read_enable": Out(1),
                 "parameter_read_address": Out(12),
                 "parameter": In(PARAMETER),
+                "residual_request": Out(stream.Signature(READ_REQUEST)),
+                "residual_data": In(stream.Signature(config.bus_bits)),
                 "axi": Out(axi_write_signature(config)),
                 "window_base": In(32),
                 "window_limit": In(32),
@@ -105,21 +110,23 @@ class DrainEngine(wiring.Component):
             }
         )
         self._walker = DrainWalker(config=config)
+        self._residual_request = ResidualRequest(config=config)
         self._reader = DrainReader(config=config)
-        self._requantise = Requantise(config=config)
-        self._transposer = DrainTransposer(config=config)
+        self._results = DrainCompute(config=config)
         self._sender = DrainSender(config=config)
         self._master = WriteMaster(config=config)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         layer = Signal(LAYER)
+        residual = Signal(RESIDUAL)
         current = Signal(QUEUED_COMMAND)
-        self._read(m, layer, current)
-        self._transpose(m, layer)
+        self._walk(m, layer, residual, current)
+        self._read(m, residual)
+        self._produce(m, layer, residual)
         self._send(m)
         self._announce(m, current)
-        self._count(m)
+        self._count(m, residual)
         latched = Signal(QUEUED_COMMAND)
         block = self._reader.blocks
         strip = data.View(STRIP, current.word)
@@ -128,7 +135,7 @@ class DrainEngine(wiring.Component):
             with m.State("IDLE"):
                 m.d.comb += current.eq(self.command.payload)
                 m.d.sync += latched.eq(self.command.payload)
-                self._start(m, layer)
+                self._start(m, layer, residual)
             with m.State("STRIP"), m.If(block.valid & block.ready & block.payload.last):
                 m.d.comb += self.psum_free_give.eq(strip.signal_psum_free)
                 m.d.comb += self.parameter_free_give.eq(strip.signal_parameter_free)
@@ -139,7 +146,7 @@ class DrainEngine(wiring.Component):
                 m.next = "IDLE"
         return m
 
-    def _start(self, m: Module, layer: Signal) -> None:
+    def _start(self, m: Module, layer: Signal, residual: Signal) -> None:
         """Start the command at the queue's head if its conditions hold."""
         word, may_start = self.command.payload.word, self.command.valid & ~self.halt
         strip = data.View(STRIP, word)
@@ -161,23 +168,42 @@ class DrainEngine(wiring.Component):
                         self.parameter_ready_take.eq(strip.wait_parameter_ready),
                     ]
                     m.next = "STRIP"
+            with m.Case(spec.COMMAND["drain.residual"].opcode):
+                m.d.comb += self.command.ready.eq(~self.halt & self._reader.empty)
+                with m.If(may_start & self._reader.empty):
+                    m.d.sync += residual.eq(word)
             with m.Case(spec.COMMAND["mark"].opcode):
                 m.d.comb += self.command.ready.eq(~self.halt & self.all_captured & quiet)
                 with m.If(may_start & self.all_captured & quiet):
                     m.d.comb += self.capture.eq(1)
                     m.next = "MARK"
 
-    def _read(self, m: Module, layer: Signal, current: Signal) -> None:
-        """Connect walker and reader, and the reader to the memories."""
-        walker, reader, sender = self._walker, self._reader, self._sender
+    def _walk(self, m: Module, layer: Signal, residual: Signal, current: Signal) -> None:
+        """Connect walker and reader by way of the requests for residual beats."""
+        walker, request, reader = self._walker, self._residual_request, self._reader
         m.submodules.walker = walker
+        m.submodules.residual_request = request
         m.submodules.reader = reader
-        connect(m, walker.blocks, reader.blocks)
+        connect(m, walker.blocks, request.walked)
+        connect(m, request.blocks, reader.blocks)
+        connect(m, request.request, flipped(self.residual_request))
         m.d.comb += [
             walker.layer.eq(layer),
             walker.strip.eq(current.word),
+            request.enable.eq(residual.enable),
+            request.address_offset.eq(residual.address_offset),
+            request.index.eq(current.index),
+            request.beat_taken.eq(self._results.beat_taken),
+        ]
+
+    def _read(self, m: Module, residual: Signal) -> None:
+        """Connect the reader to the memories and to what comes after it."""
+        reader, sender = self._reader, self._sender
+        m.d.comb += [
             reader.room.eq(sender.announced.ready),
             reader.beat_sent.eq(sender.beat_sent),
+            reader.residual_enable.eq(residual.enable),
+            reader.residual_arrived.eq(self.residual_data.valid & self.residual_data.ready),
             reader.psum_ready.eq(self.psum_ready),
             self.psum_request.eq(reader.psum_request),
             self.psum_address.eq(reader.psum_address),
@@ -185,36 +211,33 @@ class DrainEngine(wiring.Component):
             self.parameter_read_address.eq(reader.parameter_read_address),
         ]
 
-    def _transpose(self, m: Module, layer: Signal) -> None:
-        """Connect requantiser and transposer; what a read is travels beside its psums."""
-        requantise, transposer = self._requantise, self._transposer
-        m.submodules.requantise = requantise
-        m.submodules.transposer = transposer
-        read = self._reader.read
-        for cycle in range(1, LATENCY + 2):
-            delayed = Signal(read_layout(self._config), name=f"read_{cycle}")
-            m.d.sync += delayed.eq(read)
-            read = delayed
-        m.d.sync += requantise.first_column.eq(self._reader.blocks.payload.first_column)
-        m.d.comb += [transposer.read.eq(read), requantise.parameter.eq(self.parameter)]
-        m.d.comb += [requantise.output[name].eq(layer[name]) for name in ("zero_point", "minimum", "maximum")]
-        for lane, activation in enumerate(requantise.activations):
-            m.d.comb += transposer.activations[lane].eq(activation)
+    def _produce(self, m: Module, layer: Signal, residual: Signal) -> None:
+        """Connect what is between the memories and the sender."""
+        compute, reader, sender = self._results, self._reader, self._sender
+        m.submodules.compute = compute
+        connect(m, flipped(self.residual_data), compute.residual_data)
+        m.d.comb += [
+            compute.read.eq(reader.read),
+            compute.first_column.eq(reader.blocks.payload.first_column),
+            compute.parameter.eq(self.parameter),
+            compute.layer.eq(layer),
+            compute.residual.eq(residual),
+            sender.beat_valid.eq(compute.beat_valid),
+            sender.beat.eq(compute.beat),
+            sender.complete.eq(compute.complete | self.capture),
+        ]
         for column, psum in enumerate(self.psums):
-            m.d.comb += requantise.psums[column].eq(psum)
+            m.d.comb += compute.psums[column].eq(psum)
 
     def _send(self, m: Module) -> None:
-        """Connect transposer, sender, write master and bus."""
-        transposer, sender, master = self._transposer, self._sender, self._master
+        """Connect sender, write master and bus."""
+        sender, master = self._sender, self._master
         m.submodules.sender = sender
         m.submodules.master = master
         connect(m, sender.writes, master.writes)
         connect(m, sender.beats, master.beats)
         connect(m, master.axi, flipped(self.axi))
         m.d.comb += [
-            sender.beat_valid.eq(transposer.beat_valid),
-            sender.beat.eq(transposer.beat),
-            sender.complete.eq(transposer.complete | self.capture),
             sender.send_snapshot.eq(self.capture),
             sender.snapshot.eq(self.snapshot),
             self.snapshot_index.eq(sender.snapshot_index),
@@ -247,12 +270,15 @@ class DrainEngine(wiring.Component):
                 write.written.eq(Mux(block.last, data.View(STRIP, current.word).signal_written, 0)),
             ]
 
-    def _count(self, m: Module) -> None:
-        counts, read, block = self.counts, self._reader.read, self._reader.blocks.payload
+    def _count(self, m: Module, residual: Signal) -> None:
+        counts, read, block, config = self.counts, self._reader.read, self._reader.blocks.payload, self._config
         with m.If(read.valid):
             m.d.comb += [counts.glb_psum_drain.eq(block.columns), counts.parameter_read.eq(1)]
         with m.If(read.valid & read.first):
-            words_bytes = block.columns * block.channels * self._config.activation_bytes
-            m.d.comb += counts.dram_ofmap_write_bytes.eq(words_bytes)
+            activations = block.columns * block.channels
+            m.d.comb += counts.dram_ofmap_write_bytes.eq(activations * config.activation_bytes)
+            with m.If(residual.enable):
+                m.d.comb += counts.add_done.eq(activations)
+                m.d.comb += counts.dram_residual_read_bytes.eq(block.columns * config.bus_bytes)
         with m.If(self.marked):
-            m.d.comb += counts.dram_mark_write_bytes.eq(spec.SNAPSHOT_BEATS * self._config.bus_bytes)
+            m.d.comb += counts.dram_mark_write_bytes.eq(spec.SNAPSHOT_BEATS * config.bus_bytes)

@@ -35,8 +35,8 @@ def read_layout(config: AcceleratorConfig) -> data.StructLayout:
 class DrainReader(wiring.Component):
     """Read blocks in order, one channel a cycle.
 
-    A block begins when its beats have room in the beat FIFO and the transposer will have sent the previous block
-    before this one is complete.
+    A block begins when its beats have room in the beat FIFO, the transposer will have sent the previous block before
+    this one is complete, and all its residual beats are there, if it has any.
 
     Latency: none; a block's first read may be in the cycle in which it appears. Throughput: a read a cycle.
 
@@ -53,6 +53,10 @@ class DrainReader(wiring.Component):
         The block may be pushed towards the bus.
     beat_sent : In(1)
         A beat of a block leaves the beat FIFO.
+    residual_enable : In(1)
+        Blocks have as many residual beats as beats.
+    residual_arrived : In(1)
+        One of them has come in.
     psum_request, psum_address : Out(1), Out(12)
         Read of all psum banks.
     psum_ready : In(1)
@@ -74,6 +78,8 @@ class DrainReader(wiring.Component):
                 "blocks": In(stream.Signature(block_layout(config))),
                 "room": In(1),
                 "beat_sent": In(1),
+                "residual_enable": In(1),
+                "residual_arrived": In(1),
                 "psum_request": Out(1),
                 "psum_address": Out(12),
                 "psum_ready": In(1),
@@ -91,7 +97,7 @@ class DrainReader(wiring.Component):
         credits_left = Signal(range(beats + 1), init=beats)
         hold = Signal(range(self._config.drain_width + 1))
         channel = Signal(range(self._config.channel_block))
-        may_begin = (credits_left >= block.columns) & (hold <= block.channels) & self.room
+        may_begin = (credits_left >= block.columns) & (hold <= block.channels) & self.room & self._has_residual(m)
         m.d.comb += [
             read.first.eq(channel == 0),
             read.last.eq(channel + 1 == block.channels),
@@ -115,6 +121,13 @@ class DrainReader(wiring.Component):
         with m.Elif(hold != 0):
             m.d.sync += hold.eq(hold - 1)
         return m
+
+    def _has_residual(self, m: Module) -> Value:
+        """Count the residual beats that wait for their block; return whether the block at hand may begin."""
+        columns, begins = self.blocks.payload.columns, self.read.valid & self.read.first & self.residual_enable
+        level = Signal(range(self._config.residual_fifo_beats + 1))
+        m.d.sync += level.eq(level - Mux(begins, columns, 0) + self.residual_arrived)
+        return ~self.residual_enable | (level >= columns)
 
     def _split(self, block: data.View) -> Value:
         words = PAGE_BYTES // self._config.bus_bytes

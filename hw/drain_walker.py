@@ -2,7 +2,6 @@
 
 from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
@@ -11,8 +10,6 @@ from hw.layouts import command_layout
 
 LAYER = command_layout("drain.layer")
 STRIP = command_layout("drain.strip")
-
-_BLOCKS_AHEAD = 2
 
 
 def block_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -46,7 +43,7 @@ class DrainWalker(wiring.Component):
     A segment is the PE columns of one filter group and image; a piece is up to ``drain_width`` of its columns; a chunk
     is the group's channels that share a word. Every filter group of the strip has a channel that exists.
 
-    Latency: the first block is valid two cycles after ``start``. Throughput: a block a cycle.
+    Latency: the first block is valid one cycle after ``start``. Throughput: a block a cycle.
 
     Parameters
     ----------
@@ -78,9 +75,10 @@ class DrainWalker(wiring.Component):
                 "blocks": Out(stream.Signature(block_layout(config))),
             }
         )
-        # Per ofmap column.
+        # Per ofmap column: what start_address and group_address are there.
         self._columns_left = Signal(12)
-        self._column_offset = Signal(32)
+        self._column_start = Signal(32)
+        self._column_group = Signal(32)
         self._psum_column = Signal(12)
         # Per filter group: where image 0, row 0 has the group's first channel, and that channel's place in the word.
         self._group_address = Signal(32)
@@ -98,25 +96,17 @@ class DrainWalker(wiring.Component):
         self._channel = Signal(6)
         self._lane = Signal.like(self._group_lane)
         self._block_offset = Signal(32)
+        self._address = Signal(32)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        layout = block_layout(self._config)
-        fifo = SyncFIFO(width=layout.size, depth=_BLOCKS_AHEAD)
-        m.submodules.fifo = fifo
         walking = Signal()
-        block = Signal(layout)
-        m.d.comb += [
-            fifo.w_data.eq(block),
-            fifo.w_en.eq(walking),
-            self.blocks.payload.eq(fifo.r_data),
-            self.blocks.valid.eq(fifo.r_rdy),
-            fifo.r_en.eq(self.blocks.ready),
-        ]
+        block = self.blocks.payload
+        m.d.comb += self.blocks.valid.eq(walking)
         last_chunk, last_piece = self._cut(m, block)
         last_column = self._columns_left == 1
         m.d.comb += block.last.eq(last_chunk & last_piece & last_column)
-        with m.If(walking & fifo.w_rdy):
+        with m.If(walking & self.blocks.ready):
             with m.If(~last_chunk):
                 self._next_chunk(m, block)
             with m.Elif(~last_piece):
@@ -142,7 +132,7 @@ class DrainWalker(wiring.Component):
             block.channels.eq(_least(self._config.channel_block - self._lane, channels_left)),
             block.psum_address.eq(self._psum_column + self._channel),
             block.parameter_address.eq(self._group_parameter + self._channel),
-            block.address.eq(self._row_address + self._block_offset + self._column_offset),
+            block.address.eq(self._address),
         ]
         return block.channels == channels_left, block.columns == self._pe_columns_left
 
@@ -151,9 +141,11 @@ class DrainWalker(wiring.Component):
             self._channel.eq(self._channel + block.channels),
             self._lane.eq(0),
             self._block_offset.eq(self._block_offset + self.layer.block_stride),
+            self._address.eq(self._address + self.layer.block_stride),
         ]
 
     def _next_piece(self, m: Module, block: data.View) -> None:
+        row_address = self._row_address + (block.columns << self._pixel_bytes_log2)
         m.d.sync += [
             self._channel.eq(0),
             self._lane.eq(self._group_lane),
@@ -161,7 +153,8 @@ class DrainWalker(wiring.Component):
             self._pe_column.eq(self._pe_column + block.columns),
             self._pe_columns_left.eq(self._pe_columns_left - block.columns),
             self._rows_left.eq(self._rows_left - block.columns),
-            self._row_address.eq(self._row_address + (block.columns << self._pixel_bytes_log2)),
+            self._row_address.eq(row_address),
+            self._address.eq(row_address),
         ]
         with m.If(block.columns == self._rows_left):
             m.d.sync += self._rows_left.eq(self.layer.rows)
@@ -173,6 +166,7 @@ class DrainWalker(wiring.Component):
                     self._images_left.eq(self._images_left - 1),
                     self._image_address.eq(address),
                     self._row_address.eq(address),
+                    self._address.eq(address),
                 ]
 
     def _next_group(self, m: Module, block: data.View) -> None:
@@ -185,6 +179,7 @@ class DrainWalker(wiring.Component):
             self._images_left.eq(self.layer.images),
             self._image_address.eq(address),
             self._row_address.eq(address),
+            self._address.eq(address),
             self._group_address.eq(address),
             self._group_lane.eq(lane),
             self._lane.eq(lane),
@@ -195,35 +190,38 @@ class DrainWalker(wiring.Component):
     def _next_column(self, m: Module) -> None:
         m.d.sync += [
             self._columns_left.eq(self._columns_left - 1),
-            self._column_offset.eq(self._column_offset + self.layer.column_stride),
             self._psum_column.eq(self._psum_column + self.layer.psums),
         ]
-        self._first_segment(m)
+        stride = self.layer.column_stride
+        self._first_segment(m, self._column_start + stride, self._column_group + stride)
 
     def _first_column(self, m: Module) -> None:
         m.d.sync += [
             self._columns_left.eq(self.strip.columns),
-            self._column_offset.eq(0),
             self._psum_column.eq(self.strip.psum_address),
         ]
-        self._first_segment(m)
+        self._first_segment(m, self.strip.start_address, self.strip.group_address)
 
-    def _first_segment(self, m: Module) -> None:
+    def _first_segment(self, m: Module, start_address: Value, group_address: Value) -> None:
+        """Go to the first segment of the ofmap column with these addresses."""
         layer, strip = self.layer, self.strip
         m.d.sync += [
-            self._group_address.eq(strip.group_address),
+            self._column_start.eq(start_address),
+            self._column_group.eq(group_address),
+            self._group_address.eq(group_address),
             self._group_lane.eq(strip.channel_offset),
             self._group_channels.eq(strip.channels),
             self._group_parameter.eq(strip.parameter),
             self._images_left.eq(layer.images - strip.image),
-            self._image_address.eq(strip.start_address - (strip.row << self._pixel_bytes_log2)),
+            self._image_address.eq(start_address - (strip.row << self._pixel_bytes_log2)),
             self._rows_left.eq(layer.rows - strip.row),
-            self._row_address.eq(strip.start_address),
+            self._row_address.eq(start_address),
             self._pe_column.eq(0),
             self._pe_columns_left.eq(strip.strip_columns),
             self._channel.eq(0),
             self._lane.eq(strip.channel_offset),
             self._block_offset.eq(0),
+            self._address.eq(start_address),
         ]
 
 

@@ -208,6 +208,8 @@ class Eyas(wiring.Component):
         wiring.connect(m, reads.fetch_data, parts.fetch.data)
         wiring.connect(m, parts.load.request, reads.load_request)
         wiring.connect(m, reads.load_data, parts.load.data)
+        wiring.connect(m, parts.drain.residual_request, reads.residual_request)
+        wiring.connect(m, reads.residual_data, parts.drain.residual_data)
 
     def _connect_load(self, m: Module) -> None:
         """From load into the global buffer and the parameter memory."""

@@ -1,4 +1,4 @@
-"""AXI4 read master shared by fetch and load."""
+"""AXI4 read master shared by fetch, load and drain's residuals."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
@@ -10,12 +10,20 @@ from hw.axi import BURST_INCR, axi_read_signature
 from hw.config import AcceleratorConfig
 from hw.layouts import ERROR_REPORT, READ_REQUEST
 
+READERS = ("fetch", "load", "residual")
+"""Who reads, in the order of their IDs."""
+
+PRIORITY = ("fetch", "residual", "load")
+"""The same, the first to be served first."""
+
 #: What is remembered of a burst in flight: who wanted it and where it starts.
 _BURST = data.StructLayout({"index": spec.COMMAND_INDEX_BITS, "address": 32})
 
 
 class ReadMaster(wiring.Component):
-    """Issue the bursts that fetch (ID 0) and load (ID 1) ask for, fetch first, and hand their beats back.
+    """Issue the bursts that fetch (ID 0), load (ID 1) and drain's residuals (ID 2) want, and hand their beats back.
+
+    Fetch goes before residuals before load.
 
     A request whose bytes are not all inside the window is consumed without a burst and reported. An error response is
     reported once per burst, with the burst's address; its beats are handed on all the same. An AR that has been shown
@@ -32,9 +40,9 @@ class ReadMaster(wiring.Component):
     -------
     axi : Out(axi_read_signature(config))
         The bus; IDs may be interleaved, bursts of one ID come back in order.
-    fetch_request, load_request : In(stream of READ_REQUEST)
+    fetch_request, load_request, residual_request : In(stream of READ_REQUEST)
         Bursts to issue.
-    fetch_data, load_data : Out(stream of 64 bits)
+    fetch_data, load_data, residual_data : Out(stream of 64 bits)
         Beats that have arrived.
     window_base, window_limit : In(32)
         First byte that may be read, and first byte after those.
@@ -51,10 +59,8 @@ class ReadMaster(wiring.Component):
         super().__init__(
             {
                 "axi": Out(axi_read_signature(config)),
-                "fetch_request": In(stream.Signature(READ_REQUEST)),
-                "load_request": In(stream.Signature(READ_REQUEST)),
-                "fetch_data": Out(stream.Signature(config.bus_bits)),
-                "load_data": Out(stream.Signature(config.bus_bits)),
+                **{f"{name}_request": In(stream.Signature(READ_REQUEST)) for name in READERS},
+                **{f"{name}_data": Out(stream.Signature(config.bus_bits)) for name in READERS},
                 "window_base": In(32),
                 "window_limit": In(32),
                 "halt": In(1),
@@ -92,56 +98,63 @@ class ReadMaster(wiring.Component):
 
     def _arbitrate(self, m: Module, in_flight: Signal) -> tuple[data.View, Signal]:
         """Drive AR and the requests' ready; return the chosen burst and whether it is refused now."""
-        axi, fetch, load = self.axi, self.fetch_request, self.load_request
+        axi = self.axi
         waiting = Signal()
-        waiting_load = Signal()
-        grant_fetch = Signal()
-        grant_load = Signal()
-        outside_fetch = Signal()
-        outside_load = Signal()
         refused = Signal()
+        shown = Signal()
         chosen = Signal(READ_REQUEST)
-        may_issue = ~self.halt & (in_flight != self._config.outstanding_reads)
+        grants = self._grant(m, waiting, ~self.halt & (in_flight != self._config.outstanding_reads))
+        for rid, name in enumerate(READERS):
+            request = getattr(self, f"{name}_request")
+            outside = Signal(name=f"outside_{name}")
+            m.d.comb += [
+                outside.eq(self._is_outside(request.payload)),
+                request.ready.eq(grants[name] & (axi.arready | outside)),
+            ]
+            with m.If(grants[name]):
+                m.d.comb += [chosen.eq(request.payload), axi.arid.eq(rid), refused.eq(outside), shown.eq(~outside)]
         m.d.comb += [
-            outside_fetch.eq(self._is_outside(fetch.payload)),
-            outside_load.eq(self._is_outside(load.payload)),
-            grant_fetch.eq(Mux(waiting, ~waiting_load, may_issue)),
-            grant_load.eq(Mux(waiting, waiting_load, may_issue & ~fetch.valid)),
-            fetch.ready.eq(grant_fetch & (axi.arready | outside_fetch)),
-            load.ready.eq(grant_load & (axi.arready | outside_load)),
-            chosen.eq(Mux(grant_load, load.payload, fetch.payload)),
-            refused.eq((grant_fetch & fetch.valid & outside_fetch) | (grant_load & load.valid & outside_load)),
-            axi.arvalid.eq((grant_fetch & fetch.valid & ~outside_fetch) | (grant_load & load.valid & ~outside_load)),
+            axi.arvalid.eq(shown),
             axi.araddr.eq(chosen.address),
             axi.arlen.eq(chosen.beats - 1),
             axi.arsize.eq(3),
             axi.arburst.eq(BURST_INCR),
-            axi.arid.eq(grant_load),
             self.idle.eq((in_flight == 0) & ~waiting),
         ]
-        m.d.sync += [waiting.eq(axi.arvalid & ~axi.arready), waiting_load.eq(grant_load)]
+        m.d.sync += waiting.eq(shown & ~axi.arready)
         return chosen, refused
+
+    def _grant(self, m: Module, waiting: Signal, may_issue: Value) -> dict[str, Signal]:
+        """Return whose request is looked at now, at most one: the one whose AR waits, if one does."""
+        grants = {}
+        for name in PRIORITY:
+            grant = Signal(name=f"grant_{name}")
+            granted = Signal(name=f"granted_{name}")
+            valid = getattr(self, f"{name}_request").valid
+            m.d.comb += grant.eq(Mux(waiting, granted, may_issue & valid))
+            m.d.sync += granted.eq(grant)
+            may_issue = may_issue & ~valid
+            grants[name] = grant
+        return grants
 
     def _pass_beats(self, m: Module) -> None:
         axi = self.axi
-        m.d.comb += [
-            self.fetch_data.payload.eq(axi.rdata),
-            self.fetch_data.valid.eq(axi.rvalid & ~axi.rid),
-            self.load_data.payload.eq(axi.rdata),
-            self.load_data.valid.eq(axi.rvalid & axi.rid),
-            axi.rready.eq(Mux(axi.rid, self.load_data.ready, self.fetch_data.ready)),
-        ]
+        for rid, name in enumerate(READERS):
+            port = getattr(self, f"{name}_data")
+            m.d.comb += [port.payload.eq(axi.rdata), port.valid.eq(axi.rvalid & (axi.rid == rid))]
+            with m.If(axi.rid == rid):
+                m.d.comb += axi.rready.eq(port.ready)
 
     def _track_bursts(self, m: Module, burst: data.View, issued: Signal, finished: Signal) -> tuple[Signal, data.View]:
         """Remember the bursts in flight; return whether one fails now, and which."""
         axi = self.axi
-        reported = Signal(2)
+        reported = Signal(len(READERS))
         failed = Signal()
         failed_burst = Signal(_BURST)
         m.d.comb += failed.eq(axi.rvalid & axi.rready & axi.rresp[1] & ~reported.bit_select(axi.rid, 1))
-        for rid, name in enumerate(("fetch_bursts", "load_bursts")):
+        for rid, name in enumerate(READERS):
             fifo = SyncFIFO(width=_BURST.size, depth=self._config.outstanding_reads)
-            m.submodules[name] = fifo
+            m.submodules[f"{name}_bursts"] = fifo
             m.d.comb += [
                 fifo.w_data.eq(Cat(burst.index, burst.address)),
                 fifo.w_en.eq(issued & (axi.arid == rid)),

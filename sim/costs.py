@@ -43,7 +43,7 @@ def evaluate(config: AcceleratorConfig, workload: Workload) -> Cost | str:
         return str(error)
     counters = dict(prediction.snapshots[-1]) | {"cycle.total": prediction.cycles}
     return Cost(
-        macs=sum(layer.layer.macs for layer in program.layers) * workload.batch,
+        macs=sum(layer.macs for layer in program.layers) * workload.batch,
         cycles=prediction.cycles,
         dram_bytes=sum(count for name, count in counters.items() if name.startswith("dram.")),
         energy=energy(counters, config),

@@ -21,13 +21,13 @@ module dram #(
     input  logic [ 7:0] axi__arlen,
     input  logic [ 2:0] axi__arsize,
     input  logic [ 1:0] axi__arburst,
-    input  logic        axi__arid,
+    input  logic [ 1:0] axi__arid,
     input  logic        axi__arvalid,
     output logic        axi__arready,
     output logic [63:0] axi__rdata,
     output logic [ 1:0] axi__rresp,
     output logic        axi__rlast,
-    output logic        axi__rid,
+    output logic [ 1:0] axi__rid,
     output logic        axi__rvalid,
     input  logic        axi__rready,
     input  logic [31:0] axi__awaddr,
@@ -58,13 +58,13 @@ module dram #(
   // The state of cycle now + 1 is computed with blocking assignments, in order, from what cycle now has shown.
   logic [31:0] ar_address[0:DEPTH-1], aw_address[0:DEPTH-1];
   logic [ 7:0] ar_length [0:DEPTH-1], aw_length [0:DEPTH-1];
-  logic        ar_id     [0:DEPTH-1], aw_id     [0:DEPTH-1], b_id  [0:DEPTH-1];
-  logic [ 1:0] b_resp    [0:DEPTH-1];
+  logic [ 1:0] ar_id     [0:DEPTH-1], b_resp    [0:DEPTH-1];
+  logic        aw_id     [0:DEPTH-1], b_id      [0:DEPTH-1];
   integer      ar_due    [0:DEPTH-1], b_due     [0:DEPTH-1];  // first cycle in which the answer may begin
   integer      ar_in, ar_out, aw_in, aw_out, b_in, b_out;
   integer      read_word, read_left, write_word, write_left;  // next word and beats left of the burst under way
-  logic        read_id, write_id, stalled;
-  logic [ 1:0] write_resp;
+  logic        write_id, stalled;
+  logic [ 1:0] read_id, write_resp;
   logic [73:0] stalled_beat;
   logic [63:0] word;
   integer      file, bytes, i;

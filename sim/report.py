@@ -86,10 +86,10 @@ def make_report(
     layers = []
     for index, layer in enumerate(program.layers):
         own, golden = _sum([run[index] for run in measured]), _sum([run[index] for run in predicted])
-        entry = _entry(config, layer.layer.macs * images, own, golden)
+        entry = _entry(config, layer.macs * images, own, golden)
         exact = all(outcome.exact[index] for outcome in outcomes)
-        layers.append({"name": layer.layer.name, "bit_exact": exact, **entry})
-    macs = sum(layer.layer.macs for layer in program.layers) * images
+        layers.append({"name": layer.name, "bit_exact": exact, **entry})
+    macs = sum(layer.macs for layer in program.layers) * images
     total = _entry(config, macs, _sum([_sum(run) for run in measured]), _sum([_sum(run) for run in predicted]))
     report: Report = {
         "config": config.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class MachineError(SimulationError):
 
 @dataclass(frozen=True)
 class Task:
-    """A program with its inputs and the ofmaps (N, E, F, M) that must come out, one per layer."""
+    """A program with its inputs and the ofmaps (N, E, F, M) that must come out, one per step."""
 
     program: Program
     inputs: tuple[np.ndarray, ...]
@@ -85,7 +86,7 @@ class Outcome:
     def differences(self) -> str:
         """Return what differs, a line each; empty if nothing does."""
         lines = [
-            f"layer {layer.layer.name}: {np.count_nonzero(ofmap != expected)} of {expected.size} bytes differ"
+            f"layer {layer.name}: {np.count_nonzero(ofmap != expected)} of {expected.size} bytes differ"
             for layer, ofmap, expected in zip(self.task.program.layers, self.ofmaps, self.task.expected, strict=True)
             if not np.array_equal(ofmap, expected)
         ]
@@ -93,7 +94,7 @@ class Outcome:
             self.task.program.layers, self.snapshots, self.prediction.snapshots, strict=True
         ):
             lines += [
-                f"layer {layer.layer.name}: {name} is {got[name]}, predicted {predicted[name]}"
+                f"layer {layer.name}: {name} is {got[name]}, predicted {predicted[name]}"
                 for name in spec.COUNTER_NAMES
                 if got[name] != predicted[name]
             ]
@@ -109,8 +110,9 @@ def network_task(program: Program, inputs: np.ndarray) -> Task:
 
 
 def layers_task(program: Program, inputs: Sequence[np.ndarray]) -> Task:
-    """Return the task of a program of single layers, each with its own input."""
-    expected = (layer.layer.reference(ifmap) for layer, ifmap in zip(program.layers, inputs, strict=True))
+    """Return the task of a program of single layers; each takes its own inputs, in order."""
+    left = iter(inputs)
+    expected = [layer.layer.reference(*itertools.islice(left, len(layer.sources))) for layer in program.layers]
     return Task(program, tuple(inputs), tuple(expected))
 
 
@@ -172,8 +174,8 @@ def _job(task: Task, cycles: int) -> Job:
         program_commands=len(program.commands),
         window_base=0,
         window_limit=program.memory_bytes,
-        dump_base=0,
-        dump_limit=program.memory_bytes,
+        dump_base=program.results.start,
+        dump_limit=program.results.stop,
         timeout_cycles=TIMEOUT_FACTOR * cycles + TIMEOUT_CYCLES,
     )
 
@@ -182,13 +184,13 @@ def _outcome(task: Task, prediction: Prediction, result: JobResult) -> Outcome:
     program = task.program
     if not result.done:
         raise MachineError(describe_error(program, result))
-    memory = memoryview(result.dump)
-    ofmaps = [program.ofmap(index, memory) for index in range(len(program.layers))]
+    results = memoryview(result.dump)
+    ofmaps = [program.ofmap(index, results) for index in range(len(program.layers))]
     return Outcome(
         task,
         prediction,
         result.cycles,
-        program.snapshots(memory),
+        program.snapshots(results),
         ofmaps,
         [np.array_equal(ofmap, expected) for ofmap, expected in zip(ofmaps, task.expected, strict=True)],
         result.wall_seconds,
@@ -203,7 +205,7 @@ def describe_error(program: Program, result: JobResult) -> str:
     index = result.error_command
     where = "a command outside the program"
     if index < len(program.commands):
-        layer = program.layers[program.command_layers[index]].layer.name
+        layer = program.layers[program.command_layers[index]].name
         where = f"command {index} ({program.commands[index][0]}) of layer {layer}"
     return (
         f"the machine stopped with error {names.get(result.error_code, result.error_code)} "

@@ -31,8 +31,8 @@ module top #(
   wire [31:0] axi__araddr, axi__awaddr, csr__rdata;
   wire [ 7:0] axi__arlen, axi__awlen, axi__wstrb;
   wire [ 2:0] axi__arsize, axi__awsize;
-  wire [ 1:0] axi__arburst, axi__awburst, axi__rresp, axi__bresp, csr__bresp, csr__rresp;
-  wire axi__arid, axi__arvalid, axi__arready, axi__rlast, axi__rid, axi__rvalid, axi__rready;
+  wire [ 1:0] axi__arburst, axi__awburst, axi__arid, axi__rid, axi__rresp, axi__bresp, csr__bresp, csr__rresp;
+  wire axi__arvalid, axi__arready, axi__rlast, axi__rvalid, axi__rready;
   wire axi__awid, axi__awvalid, axi__awready, axi__wlast, axi__wvalid, axi__wready, axi__bid, axi__bvalid, axi__bready;
   wire csr__awready, csr__wready, csr__bvalid, csr__arready, csr__rvalid;
   wire [63:0] axi__rdata, axi__wdata;

@@ -30,7 +30,7 @@ LAYERS = [
 
 def work_of(text):
     net = network(text)
-    return net, lower(net.layers[0], input_zero_point=net.input_quantisation.zero_point, psum_bits=32)
+    return net, lower(net.layers[0], psum_bits=32)
 
 
 @pytest.mark.parametrize("text", LAYERS)
@@ -70,12 +70,12 @@ def test_every_ofmap_position_is_drained_exactly_once(text):
             work,
             images=2,
             input_shape=net.input_shape,
-            align=program.layers[0].source.pixels_per_beat,
+            align=program.layers[0].sources[0].pixels_per_beat,
         )
         nest = Nest(
             work=work,
             mapping=mapping,
-            source=program.layers[0].source,
+            source=program.layers[0].sources[0],
             config=config,
             psums=Ring(words=config.psum_bank_words, tenants=15),
             lanes=Ring(words=config.ifmap_lane_words, tenants=255),
@@ -126,7 +126,7 @@ def test_segments_and_feature_maps_do_not_overlap():
     program = compile_layers(network("alexnet"), ["conv1", "conv2"], preset("eyeriss"))
     places = [(address, len(data)) for address, data in program.segments]
     for layer in program.layers:
-        places += [(fmap.address, fmap.size_bytes) for fmap in (layer.source, layer.target)]
+        places += [(fmap.address, fmap.size_bytes) for fmap in (*layer.sources, layer.target)]
         places.append((layer.mark_address, 8 * spec.SNAPSHOT_BEATS))
     places.sort()
     for (address, size), (following, _) in zip(places, places[1:], strict=False):

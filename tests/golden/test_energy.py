@@ -29,6 +29,7 @@ ONE_COUNT = {
     "dram.filter.read_bytes": {"dram": 200},
     "dram.parameter.read_bytes": {"dram": 200},
     "dram.command.read_bytes": {"dram": 200},
+    "dram.residual.read_bytes": {"dram": 200},
     "dram.ofmap.write_bytes": {"dram": 200},
     "dram.mark.write_bytes": {"dram": 200},
 }

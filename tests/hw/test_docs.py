@@ -132,8 +132,8 @@ def test_header_constants(tmp_path: Path) -> None:
         "EYAS_CSR_CONTROL": 0x08,
         "EYAS_CONTROL_RESET": 2,
         "EYAS_STATUS_ERROR": 4,
-        "EYAS_CSR_COUNTER + 8u * EYAS_COUNTER_CYCLE_TOTAL": 0x100 + 8 * 33,
-        "EYAS_COUNTERS": 34,
+        "EYAS_CSR_COUNTER + 8u * EYAS_COUNTER_CYCLE_TOTAL": 0x100 + 8 * 35,
+        "EYAS_COUNTERS": 36,
         "EYAS_ERROR_WRITE_RESPONSE": 4,
         "EYAS_OPCODE_EXECUTE_PASS": 0x11,
         "EYAS_COMMAND_BYTES": 32,
@@ -155,13 +155,13 @@ def test_description_is_json_and_fits_the_machine() -> None:
     assert len(ports) == 2 + 29 + 19 + 1
     assert text["config"]["rows"] == 4
     assert text["derived"]["channel_block"] == 8
-    assert text["counters"][33] == {
+    assert text["counters"][35] == {
         "name": "cycle.total",
         "engine": "drain",
         "unit": "cycle",
         "doc": "cycles since start, when the snapshot is taken",
-        "index": 33,
-        "csr_offset": 0x208,
+        "index": 35,
+        "csr_offset": 0x218,
     }
     fields = {field["name"]: field for command in text["commands"][-1:] for field in command["fields"]}
     assert (fields["opcode"]["offset"], fields["dram_address"]["offset"], fields["last"]["offset"]) == (0, 8, 40)

@@ -10,24 +10,30 @@ from amaranth.sim import Simulator
 from hw import spec
 from hw.config import PRESETS, AcceleratorConfig
 from hw.drain import DrainEngine
+from hw.drain_compute import DrainCompute
 from hw.drain_reader import DrainReader
 from hw.drain_sender import DrainSender
 from hw.drain_transposer import DrainTransposer
 from hw.drain_walker import DrainWalker
 from hw.psum_banks import PsumBanks
 from hw.requantise import Requantise
+from hw.residual_add import ResidualAdd
+from hw.residual_request import ResidualRequest
 from hw.write_master import WriteMaster
-from tests.hw.drain_model import Model, Surroundings, Trace, ofmap_bytes
+from tests.hw.drain_model import Model, Surroundings, Trace, ofmap_bytes, residual_word
 
 TINY = PRESETS["tiny"]
 CONFIGS = {
     "tiny": TINY,
-    "wide": replace(TINY, cols=7, drain_width=8, drain_fifo_beats=16),
-    "narrow": replace(TINY, cols=5, drain_width=1, outstanding_writes=1),
-    "int16": replace(TINY, cols=6, drain_width=3, activation_bits=16, psum_bits=24),
+    "wide": replace(TINY, cols=7, drain_width=8, drain_fifo_beats=16, residual_fifo_beats=16),
+    "narrow": replace(TINY, cols=5, drain_width=1, outstanding_writes=1, residual_fifo_beats=64),
+    "int16": replace(TINY, cols=6, drain_width=3, activation_bits=16, psum_bits=24, residual_fifo_beats=32),
     "few_writes": replace(TINY, cols=9, drain_width=6, drain_fifo_beats=16, outstanding_writes=2),
     "one_column": replace(TINY, cols=1, drain_width=2),
 }
+
+#: Drain's counters, all but the one that is counted elsewhere.
+COUNTED = [name.replace(".", "_") for name in spec.engine_counters("drain") if name != "cycle.total"]
 
 
 def random_layer(rng: random.Random, config: AcceleratorConfig) -> dict[str, int]:
@@ -94,6 +100,36 @@ def random_program(rng: random.Random, config: AcceleratorConfig, strips: int) -
     return [*program, ("mark", {"dram_address": 0xC000_0000, "last": 1})]
 
 
+def random_residual(rng: random.Random) -> dict[str, int]:
+    """A second feature map anywhere, often in the same place of its 4 KiB as the ofmap, or nearly."""
+    pages = 4096 * rng.randrange(1 << 20)
+    multiplier, residual_multiplier, sum_multiplier = (rng.randint(1 << 30, (1 << 31) - 1) for _ in range(3))
+    return {
+        "enable": rng.random() < 0.8,
+        "address_offset": rng.choice((pages, (pages + 8 * rng.randint(-3, 3)) % (1 << 32), 8 * rng.getrandbits(29))),
+        "multiplier": multiplier,
+        "shift": rng.randint(0, 2),
+        "residual_zero_point": rng.randint(-128, 127),
+        "residual_multiplier": residual_multiplier,
+        "residual_shift": rng.randint(0, 2),
+        "sum_multiplier": sum_multiplier,
+        "sum_shift": rng.randint(18, 20),
+        "sum_zero_point": rng.randint(-20, 20),
+        "sum_minimum": rng.choice((-128, 0)),
+        "sum_maximum": rng.choice((127, 40)),
+    }
+
+
+def with_residuals(rng: random.Random, program: list[tuple[str, dict[str, int]]]) -> list[tuple[str, dict[str, int]]]:
+    """The program with second feature maps, set anew before, after or without new layers."""
+    result = [("drain.residual", random_residual(rng) | {"enable": 1})]
+    for command in program:
+        if rng.random() < 0.3 and "drain.strip" in dict(result):
+            result.append(("drain.residual", random_residual(rng)))
+        result.append(command)
+    return result
+
+
 def random_surroundings(rng: random.Random, commands: int, cycles: int, tokens: int) -> Surroundings:
     """Patterns from idle to busy."""
 
@@ -115,6 +151,8 @@ def random_surroundings(rng: random.Random, commands: int, cycles: int, tokens: 
         psum_ready=gives(),
         parameter_ready=gives(),
         latency=rng.choice((1, 5, 20)),
+        residual_ready=pattern(rng.choice((1, 0.3))),
+        residual_beat=pattern(rng.choice((1, 0.7, 0.1))),
     )
 
 
@@ -130,6 +168,8 @@ class Bench:
         self.next_command, self.snapshot_base, self.mark_start = 0, 0, 0
         self.bursts, self.left, self.address, self.answers = [], 0, 0, []
         self.read_before, self.inputs = None, {}
+        self.residual_beats: list[tuple[int, int]] = []  # first cycle, address
+        self.residual_waits = None
         self.errors: list[tuple[int, int, int]] = []
         self.halt_from: int | None = None
         self.window = (0x1000, 0xFFFF_F000)
@@ -145,9 +185,11 @@ class Bench:
         self._command(ctx, c)
         self._tokens(ctx, c)
         self._dram_inputs(ctx, c)
+        self._residual_inputs(ctx, c)
         self._set(ctx, self.dut.halt, bool(self.errors) or (self.halt_from is not None and c >= self.halt_from))
         self._observe(ctx, c)
         self._dram_outputs(ctx, c)
+        self._residual_outputs(ctx, c)
 
     def _memories(self, ctx) -> None:
         dut = self.dut
@@ -205,6 +247,30 @@ class Bench:
             if not self.left:
                 self.answers.append(c + self.around.latency)
 
+    def _residual_inputs(self, ctx, c: int) -> None:
+        dut, around = self.dut, self.around
+        arrives = bool(self.residual_beats) and self.residual_beats[0][0] <= c
+        arrives &= c >= len(around.residual_beat) or around.residual_beat[c]
+        self._set(ctx, dut.residual_request.ready, c >= len(around.residual_ready) or around.residual_ready[c])
+        self._set(ctx, dut.residual_data.valid, arrives)
+        if arrives:
+            self._set(ctx, dut.residual_data.payload, residual_word(self.residual_beats.pop(0)[1]))
+
+    def _residual_outputs(self, ctx, c: int) -> None:
+        request = self.dut.residual_request
+        assert ctx.get(self.dut.residual_data.ready)
+        burst = None
+        if ctx.get(request.valid):
+            burst = tuple(ctx.get(getattr(request.payload, name)) for name in ("address", "beats", "index"))
+        assert self.residual_waits in (None, burst)
+        self.residual_waits = burst
+        if burst and ctx.get(request.ready):
+            address, beats, _ = burst
+            assert address // 4096 == (address + 8 * beats - 1) // 4096
+            self.trace.requests.append((c, *burst))
+            self.residual_beats += [(c + self.around.latency, address + 8 * j) for j in range(beats)]
+            self.residual_waits = None
+
     def _observe(self, ctx, c: int) -> None:
         dut, trace = self.dut, self.trace
         ready = ctx.get(dut.command.valid) and ctx.get(dut.command.ready)
@@ -233,7 +299,7 @@ class Bench:
         if error.valid:
             self.errors.append((error.code, error.index, error.address))
         counts = ctx.get(dut.counts)
-        for name in ("glb_psum_drain", "parameter_read", "dram_ofmap_write_bytes", "dram_mark_write_bytes"):
+        for name in COUNTED:
             trace.count(name, c, counts[name])
 
 
@@ -277,22 +343,21 @@ def snapshot_bytes(address: int) -> dict[int, int]:
 
 def expected_memory(config, program, banks, parameters) -> dict[int, int]:
     """All bytes that a program writes."""
-    memory, layer = {}, {}
+    memory, layer, residual = {}, {}, {"enable": 0}
     for command, values in program:
         if command == "drain.layer":
             layer = values
+        elif command == "drain.residual":
+            residual = values
         elif command == "drain.strip":
-            memory |= ofmap_bytes(config, layer, values, banks, parameters)
+            memory |= ofmap_bytes(config, layer, values, banks, parameters, residual)
         else:
             memory |= snapshot_bytes(values["dram_address"])
     return memory
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("seed", range(2))
-def test_every_event_in_its_cycle(name: str, seed: int) -> None:
-    rng, config = random.Random(f"{name} {seed}"), CONFIGS[name]
-    program = random_program(rng, config, strips=5)
+def check_every_event(rng: random.Random, config: AcceleratorConfig, program: list) -> Trace:
+    """Run a program in random surroundings and compare everything with the model."""
     banks, parameters = random_memories(rng, config)
     around = random_surroundings(rng, len(program), cycles=500, tokens=8)
     expected = Model(config, around).run(program)
@@ -303,6 +368,22 @@ def test_every_event_in_its_cycle(name: str, seed: int) -> None:
         assert seen == wanted if what == "counts" else sorted(seen) == sorted(wanted), what
     assert not bench.errors
     assert bench.memory == expected_memory(config, program, banks, parameters)
+    return expected
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("seed", range(2))
+def test_every_event_in_its_cycle(name: str, seed: int) -> None:
+    rng, config = random.Random(f"{name} {seed}"), CONFIGS[name]
+    assert not check_every_event(rng, config, random_program(rng, config, strips=5)).requests
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("seed", range(3))
+def test_every_event_of_residuals_in_its_cycle(name: str, seed: int) -> None:
+    rng, config = random.Random(f"residual {name} {seed}"), CONFIGS[name]
+    program = with_residuals(rng, random_program(rng, config, strips=5))
+    assert check_every_event(rng, config, program).requests
 
 
 class AnyBus(Bench):
@@ -424,7 +505,10 @@ def test_halt_starts_and_issues_nothing_more_and_ends_what_is_in_flight(cycle: i
     assert len(halted.words) == sum(length + 1 for _, _, length in halted.trace.aw)
 
 
-PARTS = (DrainEngine, DrainWalker, DrainReader, DrainTransposer, DrainSender, WriteMaster, Requantise, PsumBanks)
+PARTS = (
+    *(DrainEngine, DrainWalker, ResidualRequest, DrainReader, DrainCompute, DrainTransposer, ResidualAdd, DrainSender),
+    *(WriteMaster, Requantise, PsumBanks),
+)
 
 
 @pytest.mark.parametrize("part", PARTS)

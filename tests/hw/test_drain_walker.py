@@ -66,10 +66,9 @@ def test_blocks_in_order_and_without_gaps(name: str, ready: float) -> None:
         ctx.set(dut.layer, layer)
         ctx.set(dut.strip, strip)
         ctx.set(dut.start, 1)
-        await ctx.tick()
-        ctx.set(dut.start, 0)
         assert not ctx.get(dut.blocks.valid)
         await ctx.tick()
+        ctx.set(dut.start, 0)
         expected = blocks(config, layer, strip)
         for number, block in enumerate(expected):
             while True:

@@ -14,7 +14,7 @@ from hw.config import PRESETS, AcceleratorConfig
 from hw.eyas import Eyas
 
 LATENCY = 11
-PROGRAM, FILTERS, PARAMETERS, IFMAP, OFMAP, SNAPSHOT = (0x200 * i for i in range(1, 7))
+PROGRAM, FILTERS, PARAMETERS, IFMAP, OFMAP, SNAPSHOT, RESIDUAL = (0x200 * i for i in range(1, 8))
 MEMORY_BYTES = 0x1000
 PATIENCE = 3000
 """Cycles to wait for an interrupt."""
@@ -178,7 +178,7 @@ def command(name: str, **values: int) -> int:
 
 MARK = [command("mark", dram_address=SNAPSHOT, last=1)]
 #: Fetch's AR at t0 + 1, last beat at t0 + L + 4, dispatch one later, the engines' marks one later still (s below);
-#: load captures on its write side at s + 1; drain starts at s + 2; AW, 34 beats, B.
+#: load captures on its write side at s + 1; drain starts at s + 2; AW, the snapshot's beats, B.
 MARK_STARTS = LATENCY + 6
 MARK_CYCLES = MARK_STARTS + 2 + 1 + spec.SNAPSHOT_BEATS + LATENCY + 1
 
@@ -308,8 +308,18 @@ def _filter_bytes(filters: np.ndarray) -> bytes:
     return lanes.reshape(ROWS, -1, 8).transpose(1, 0, 2).tobytes()
 
 
-def _convolution_program() -> list[int]:
+def _convolution_program(*, with_residual: bool) -> list[int]:
     words = SLOTS * R * M // 8
+    scales = {f"{name}multiplier": 1 << 30 for name in ("", "residual_", "sum_")}
+    residual = command(
+        "drain.residual",
+        enable=1,
+        address_offset=(RESIDUAL - OFMAP) % (1 << 32),
+        sum_shift=18,
+        sum_minimum=-128,
+        sum_maximum=127,
+        **scales,
+    )  # 2**20 / 2 of each, / 2 / 2**18: the sum itself
     return [
         command("load.ifmap", signal_ifmap_ready=1, dram_address=IFMAP, block_stride=8 * H * W, column_stride=8 * H,
                 blocks=1, columns=W, column_beats=H, row_block_stride=W, block_words=W),
@@ -324,6 +334,7 @@ def _convolution_program() -> list[int]:
                 groups=1),
         command("drain.layer", column_stride=8 * E, block_stride=8 * E * F, rows=E, images=1, psums=M, minimum=-128,
                 maximum=127),
+        *([residual] if with_residual else []),
         command("drain.strip", wait_psum_ready=1, wait_parameter_ready=1, signal_psum_free=1, signal_parameter_free=1,
                 signal_written=1, start_address=OFMAP, group_address=OFMAP, strip_columns=E, columns=F, channels=M),
         *MARK,
@@ -336,33 +347,38 @@ def _convolve(ifmap: np.ndarray, filters: np.ndarray, bias: np.ndarray) -> np.nd
     return np.einsum("cefrs,mcrs->mef", windows, filters) + bias[:, None, None]
 
 
-def test_convolution_twice() -> None:
-    """The ofmap is right, the counters are the layer's, and a second start takes the same cycles."""
+def test_convolutions_with_a_residual_and_without() -> None:
+    """Ofmap and counters are the layer's; a start forgets the residual and takes the same cycles again."""
     rng = np.random.default_rng(6)
     cycles = []
 
     async def scenario(driver: Driver) -> None:
-        for _ in range(2):
+        for with_residual in (True, False, False):
+            program = _convolution_program(with_residual=with_residual)
             ifmap, filters = rng.integers(-3, 4, (C, H, W)), rng.integers(-2, 3, (M, C, R, R))
-            bias = rng.integers(-9, 10, M)
+            bias, residual = rng.integers(-9, 10, M), rng.integers(-30, 30, (F, E, M), dtype=np.int8)
             memory = driver.dram.memory
             pixels = np.zeros((W, H, 8), dtype=np.int8)
             pixels[:, :, :C] = ifmap.transpose(2, 1, 0)
             parameters = np.array([(b, 1 << 30, 1, 0) for b in bias], dtype="<i4")  # times 2**30 / 2**31 * 2**1
             for address, data in (
                 (IFMAP, pixels.tobytes()), (FILTERS, _filter_bytes(filters)), (PARAMETERS, parameters.tobytes()),
+                (RESIDUAL, residual.tobytes()),
             ):  # fmt: skip
                 memory[address : address + len(data)] = data
-            await driver.start(_convolution_program())
+            await driver.start(program)
             cycles.append(await driver.finish())
             ofmap = np.frombuffer(memory, dtype=np.int8, count=E * F * M, offset=OFMAP).reshape(F, E, M)
-            assert (ofmap.transpose(2, 1, 0) == _convolve(ifmap, filters, bias)).all()
+            expected = _convolve(ifmap, filters, bias).transpose(2, 1, 0) + with_residual * residual
+            assert (ofmap == np.clip(expected, -128, 127)).all()
             counts = driver.snapshot()
             assert counts["mac.done"] == E * F * M * C * R * R
             assert counts["cycle.execute.busy"] == F * SLOTS * R * M
             assert counts["dram.ofmap.write_bytes"] == E * F * M
             assert counts["dram.ifmap.read_bytes"] == 8 * H * W
-            assert counts["dram.command.read_bytes"] == 32 * len(_convolution_program())
+            assert counts["dram.command.read_bytes"] == 32 * len(program)
+            assert counts["add.done"] == with_residual * E * F * M
+            assert counts["dram.residual.read_bytes"] == with_residual * E * F * M
 
     run(PRESETS["tiny"], scenario)
-    assert cycles[0] == cycles[1]
+    assert cycles[0] > cycles[1] == cycles[2]

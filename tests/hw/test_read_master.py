@@ -20,7 +20,8 @@ from hw.layouts import QUEUED_COMMAND
 from hw.load import LoadEngine
 from hw.read_master import ReadMaster
 
-FETCH, LOAD = 0, 1
+FETCH, LOAD, RESIDUAL = 0, 1, 2
+PRIORITY = (FETCH, RESIDUAL, LOAD)
 WINDOW = 0x1000, 0x2_0000
 WINDOW_CODE, RESPONSE_CODE = spec.ERROR_CODE["address_window"], spec.ERROR_CODE["read_response"]
 
@@ -41,9 +42,9 @@ def inside(burst: Burst) -> bool:
 
 @dataclass
 class Bench:
-    """Two requesters and an AXI slave around the master, and the model beside it; each cycle everything is compared."""
+    """Three requesters and an AXI slave around the master, the model beside it; each cycle everything is compared."""
 
-    requests: tuple[deque, deque]
+    requests: tuple[deque, deque, deque]  # by ID
     seed: int = 0
     outstanding: int = 4
     latency: int = 3
@@ -51,7 +52,7 @@ class Bench:
     rates: dict[str, float] = field(default_factory=dict)
     halts: range = range(0)
     busy: range = range(0)  # cycles in which no AR is accepted
-    late: tuple[int, int] = (0, 0)  # cycle from which each requester asks
+    late: tuple[int, int, int] = (0, 0, 0)  # cycle from which each requester asks
     ars: list[tuple[int, int, int]] = field(default_factory=list)  # cycle, ID, address
     errors: list[tuple[int, int, int, int]] = field(default_factory=list)  # cycle, code, index, address
     last_beats: list[tuple[int, int]] = field(default_factory=list)  # cycle, ID
@@ -60,7 +61,9 @@ class Bench:
         return self.rng.random() < self.rates.get(what, 1.0)
 
     def run(self) -> "Bench":
-        self.dut = ReadMaster(config=preset("tiny").with_fields({"outstanding_reads": self.outstanding}))
+        self.dut = dut = ReadMaster(config=preset("tiny").with_fields({"outstanding_reads": self.outstanding}))
+        self.request_ports = (dut.fetch_request, dut.load_request, dut.residual_request)
+        self.data_ports = (dut.fetch_data, dut.load_data, dut.residual_data)
         simulator = Simulator(self.dut)
         simulator.add_clock(1e-6)
         simulator.add_testbench(self.testbench)
@@ -69,14 +72,14 @@ class Bench:
 
     async def testbench(self, ctx) -> None:
         self.rng, self.now = random.Random(self.seed), 0
-        self.shown: list[Burst | None] = [None, None]  # a request once shown stays until it is taken
+        self.shown: list[Burst | None] = [None, None, None]  # a request once shown stays until it is taken
         self.stuck: int | None = None  # ID of an AR that was not accepted yet
         self.in_flight: list[list] = []  # [ready cycle, ID, burst, next beat, reported]
         ctx.set(self.dut.window_base, WINDOW[0])
         ctx.set(self.dut.window_limit, WINDOW[1])
         idle_cycles = 0
         while idle_cycles < 3:
-            for rid in (FETCH, LOAD):
+            for rid in PRIORITY:
                 if not self.shown[rid] and self.requests[rid] and self.now >= self.late[rid] and self._chance("ask"):
                     self.shown[rid] = self.requests[rid].popleft()
             await self._cycle(ctx)
@@ -85,16 +88,16 @@ class Bench:
     async def _cycle(self, ctx) -> None:
         dut, axi, now = self.dut, self.dut.axi, self.now
         halt, arready = now in self.halts, self._chance("arready") and now not in self.busy
-        takes = [self._chance("take") for _ in (FETCH, LOAD)]
+        takes = [self._chance("take") for _ in PRIORITY]
         beat = self._choose_beat()
         ctx.set(dut.halt, halt)
         ctx.set(axi.arready, arready)
-        for port, burst in zip((dut.fetch_request, dut.load_request), self.shown, strict=True):
+        for port, burst in zip(self.request_ports, self.shown, strict=True):
             ctx.set(port.valid, burst is not None)
             for name in ("address", "beats", "index"):
                 ctx.set(getattr(port.payload, name), getattr(burst, name) if burst else 0)
-        ctx.set(dut.fetch_data.ready, takes[FETCH])
-        ctx.set(dut.load_data.ready, takes[LOAD])
+        for port, take in zip(self.data_ports, takes, strict=True):
+            ctx.set(port.ready, take)
         self._drive_beat(ctx, beat)
 
         chosen, refused = self._model_arbitration(halt)
@@ -105,9 +108,9 @@ class Bench:
             fields = [ctx.get(getattr(axi, name)) for name in ("araddr", "arlen", "arid", "arsize", "arburst")]
             assert fields == [burst.address, burst.beats - 1, chosen, 3, 1]
         taken = chosen is not None and (refused or arready)
-        ready = [ctx.get(port.ready) for port in (dut.fetch_request, dut.load_request)]
+        ready = [ctx.get(port.ready) for port in self.request_ports]
         assert [r and b is not None for r, b in zip(ready, self.shown, strict=True)] == [
-            taken and chosen == rid for rid in (FETCH, LOAD)
+            taken and chosen == rid for rid in sorted(PRIORITY)
         ]
         received = beat is not None and takes[beat[1]]
         self._check_beat(ctx, beat, takes)
@@ -131,7 +134,7 @@ class Bench:
         """Whose request is looked at in this cycle, and whether it is refused."""
         chosen = self.stuck
         if chosen is None and not halt and len(self.in_flight) < self.outstanding:
-            chosen = next((rid for rid in (FETCH, LOAD) if self.shown[rid]), None)
+            chosen = next((rid for rid in PRIORITY if self.shown[rid]), None)
         return chosen, chosen is not None and not inside(self.shown[chosen])
 
     def _choose_beat(self) -> list | None:
@@ -139,7 +142,7 @@ class Bench:
             return None
         candidates = self.in_flight[:1]
         if self.interleave:
-            candidates = [next((b for b in self.in_flight if b[1] == rid), None) for rid in (LOAD, FETCH)]
+            candidates = [next((b for b in self.in_flight if b[1] == rid), None) for rid in PRIORITY]
             self.rng.shuffle(candidates)
         return next((b for b in candidates if b and self.now >= b[0]), None)
 
@@ -154,8 +157,8 @@ class Bench:
         ctx.set(axi.rresp, self.rng.choice((2, 3)) if bad else self.rng.choice((0, 1)))
 
     def _check_beat(self, ctx, beat: list | None, takes: list[bool]) -> None:
-        ports = (self.dut.fetch_data, self.dut.load_data)
-        assert [ctx.get(port.valid) for port in ports] == [beat is not None and beat[1] == rid for rid in (0, 1)]
+        ports = self.data_ports
+        assert [ctx.get(port.valid) for port in ports] == [beat is not None and beat[1] == rid for rid in (0, 1, 2)]
         if beat:
             assert ctx.get(ports[beat[1]].payload) == self.word
             assert ctx.get(self.dut.axi.rready) == takes[beat[1]]
@@ -196,32 +199,35 @@ def random_bursts(rng: random.Random, count: int) -> deque:
 )
 def test_random_traffic(seed: int, changes: dict) -> None:
     rng = random.Random(seed)
-    requests = (random_bursts(rng, 25), random_bursts(rng, 50))
+    requests = (random_bursts(rng, 25), random_bursts(rng, 40), random_bursts(rng, 30))
     bench = Bench(requests, seed=seed, **changes).run()
-    assert bench.errors and bench.ars
+    assert bench.errors and {rid for _, rid, _ in bench.ars} == {FETCH, LOAD, RESIDUAL}
 
 
 def test_outstanding_limit_counts_until_the_last_beat() -> None:
     """Two in flight at most: the third AR comes in the cycle after the first burst's last beat."""
     bursts = deque(Burst(0x1000 + 32 * i, 4, i) for i in range(5))
-    bench = Bench((deque(), bursts), outstanding=2, latency=6).run()
+    bench = Bench((deque(), bursts, deque()), outstanding=2, latency=6).run()
     # Beats 6..9, 10..13, then 10 + 6 = 16..19, 20..23, 20 + 6 = 26..29.
     assert [cycle for cycle, *_ in bench.ars] == [0, 1, 10, 14, 20]
     assert [cycle for cycle, _ in bench.last_beats] == [9, 13, 19, 23, 29]
 
 
-def test_fetch_goes_before_load() -> None:
-    requests = (deque(Burst(0x1000, 1, i) for i in range(2)), deque(Burst(0x1800, 1, i) for i in range(4)))
-    bench = Bench(requests, late=(2, 0)).run()
-    assert [rid for _, rid, _ in bench.ars] == [LOAD, LOAD, FETCH, FETCH, LOAD, LOAD]
+def test_fetch_goes_before_residuals_before_load() -> None:
+    requests = tuple(deque(Burst(0x1000, 1, i) for i in range(count)) for count in (1, 4, 2))
+    bench = Bench(requests, late=(3, 0, 2), outstanding=16).run()
+    assert [rid for _, rid, _ in bench.ars] == [LOAD, LOAD, RESIDUAL, FETCH, RESIDUAL, LOAD, LOAD]
 
 
-def test_an_ar_once_shown_is_not_changed_by_fetch_or_halt() -> None:
-    requests = (deque([Burst(0x1000, 1, 0)]), deque([Burst(0x1800, 1, 1)]))
-    bench = Bench(requests, late=(1, 0), busy=range(10), halts=range(2, 40)).run()
-    assert bench.ars == [(10, LOAD, 0x1800), (40, FETCH, 0x1000)]
+@pytest.mark.parametrize("first", [LOAD, RESIDUAL])
+def test_an_ar_once_shown_is_not_changed_by_others_or_halt(first: int) -> None:
+    requests = tuple(deque([Burst(address, 1, address)]) for address in (0x1000, 0x1800, 0x2000))
+    late = tuple(0 if rid == first else 1 for rid in (FETCH, LOAD, RESIDUAL))
+    bench = Bench(requests, late=late, busy=range(10), halts=range(2, 40)).run()
+    assert bench.ars[:2] == [(10, first, 0x1000 + 0x800 * first), (40, FETCH, 0x1000)]
 
 
+@pytest.mark.parametrize("reader", [FETCH, LOAD, RESIDUAL])
 @pytest.mark.parametrize(
     ("address", "beats", "accepted"),
     [
@@ -233,10 +239,11 @@ def test_an_ar_once_shown_is_not_changed_by_fetch_or_halt() -> None:
         (0x20000, 1, False),
     ],
 )
-def test_window(address: int, beats: int, accepted: bool) -> None:
+def test_window(reader: int, address: int, beats: int, accepted: bool) -> None:
     """A refused request is gone, reported, and does not hold up the next one."""
-    bench = Bench((deque(), deque([Burst(address, beats, 7), Burst(0x1000, 1, 8)]))).run()
-    assert bench.ars == ([(0, LOAD, address)] if accepted else []) + [(1, LOAD, 0x1000)]
+    bursts = deque([Burst(address, beats, 7), Burst(0x1000, 1, 8)])
+    bench = Bench(tuple(bursts if rid == reader else deque() for rid in (FETCH, LOAD, RESIDUAL))).run()
+    assert bench.ars == ([(0, reader, address)] if accepted else []) + [(1, reader, 0x1000)]
     assert bench.errors == ([] if accepted else [(0, WINDOW_CODE, 7, address)])
 
 
@@ -244,7 +251,7 @@ def test_error_responses_are_reported_once_per_burst() -> None:
     bursts = deque(
         [Burst(0x1000, 4, 1, frozenset({1, 2, 3})), Burst(0x1100, 2, 2, frozenset({0})), Burst(0x1200, 1, 3)]
     )
-    bench = Bench((bursts, deque()), latency=5).run()
+    bench = Bench((bursts, deque(), deque()), latency=5).run()
     assert bench.errors == [(6, RESPONSE_CODE, 1, 0x1000), (9, RESPONSE_CODE, 2, 0x1100)]
 
 

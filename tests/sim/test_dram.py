@@ -101,11 +101,11 @@ class Model:
                 self.answers.append(burst)
 
 
-def random_burst(rng: random.Random) -> Burst:
+def random_burst(rng: random.Random, idents: int) -> Burst:
     """Return a burst that stays in its 4 KiB, in or a little behind the memory."""
     beats = rng.choice((1, 1, 2, 4, rng.randint(1, 16), rng.randint(1, 256)))
     page = rng.randrange(WORDS * 8 // 4096 + 1)
-    return Burst(page * 4096 + 8 * rng.randint(0, 512 - beats), beats, rng.randint(0, 1))
+    return Burst(page * 4096 + 8 * rng.randint(0, 512 - beats), beats, rng.randrange(idents))
 
 
 async def start(dut: Any) -> None:
@@ -145,7 +145,7 @@ async def traffic(dut: Any) -> None:
     for now in range(2500):
         read_density, write_density, pace = PHASES[now // 500]
         reads, writes = rng.random() < read_density, rng.random() < write_density
-        offered = {"r": random_burst(rng) if reads else None, "w": random_burst(rng) if writes else None}
+        offered = {"r": random_burst(rng, 4) if reads else None, "w": random_burst(rng, 2) if writes else None}
         in_flight = {"r": len(model.reads), "w": len(model.writes) + len(model.answers)}
         for channel, burst in offered.items():
             if in_flight[channel] >= 64:
