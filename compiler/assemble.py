@@ -143,7 +143,12 @@ class Assembler:
     ) -> Mapping:
         ifmap = source.fmap.every(work.column_step)
         mapping = self.mapper.choose(
-            layer.name, work, images=self.batch, input_shape=ifmap.shape, align=ifmap.pixels_per_beat
+            layer.name,
+            work,
+            images=self.batch,
+            input_shape=ifmap.shape,
+            align=ifmap.pixels_per_beat,
+            residual=residual is not None,
         )
         nest = Nest(
             work=work,

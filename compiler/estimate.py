@@ -15,8 +15,10 @@ from hw.config import AcceleratorConfig
 START_CYCLES = 120
 #: Cycles from a filter group's last read to the first beat of the next group, if that waits for it.
 REQUEST_CYCLES = 50
+#: Cycles from a strip's start to the first read, if drain adds a second feature map.
+RESIDUAL_CYCLES = 60
 #: One cycle in so many is lost where array, bus and drain, busy at the same time, wait for each other.
-HINDRANCE = 32
+HINDRANCE = 64
 #: Beats of one command, and commands a pass and a strip take on average.
 COMMAND_BEATS, PASS_COMMANDS, STRIP_COMMANDS = 4, 2, 2
 
@@ -41,8 +43,8 @@ class TurnCost:
         Beats of the ifmap, and those that the first pass waits for.
     under_load : int
         Cycles of the strips during which the ifmap must come.
-    strip_drain : int
-        Cycles of drain for one strip.
+    tail : int
+        Cycles of drain after the last pass.
     """
 
     array: int
@@ -51,7 +53,7 @@ class TurnCost:
     ifmap_beats: int
     first_load: int
     under_load: int
-    strip_drain: int
+    tail: int
 
 
 class Estimator:
@@ -69,16 +71,26 @@ class Estimator:
         Shape of the ifmap.
     align : int
         Ifmap rows that share a DRAM word (1 unless the input is stored packed).
+    residual : bool
+        Whether drain adds a second feature map.
     """
 
     def __init__(
-        self, *, config: AcceleratorConfig, work: Work, images: int, input_shape: tuple[int, int, int], align: int
+        self,
+        *,
+        config: AcceleratorConfig,
+        work: Work,
+        images: int,
+        input_shape: tuple[int, int, int],
+        align: int,
+        residual: bool = False,
     ) -> None:
         self._config = config
         self._work = work
         self._images = images
         self._input_shape = input_shape
         self._align = align
+        self._residual = residual
 
     def cost(self, shape: ArrayShape, mapping: Mapping) -> Estimate:
         """Return the cost of a mapping; its array shape is ``shape``."""
@@ -97,7 +109,7 @@ class Estimator:
             array += start + late
         most = max(array, beats, drain)
         hindered = (array + beats + drain - most) // HINDRANCE
-        cycles = (most + hindered) * tiles + start + first.strip_drain
+        cycles = (most + hindered) * tiles + start + costs[-1][1].tail
         return Estimate(cycles, beats * tiles)
 
     def _turn(self, turn: Turn, mapping: Mapping) -> TurnCost:
@@ -111,7 +123,10 @@ class Estimator:
             drain_cycles(entries, mapping.rows, config.cols, config.drain_width, channels)
             for channels in _chunks(unit.psums, config.channel_block)
         )
+        drain += strips * RESIDUAL_CYCLES * self._residual
         strip_drain = ceil_div(drain, strips)
+        together = strips - (groups - 1) * mapping.strips
+        tail = strip_drain + max(0, (together - 1) * (strip_drain - passes[-1][0]))
         drain += (len(unit.slices) - 1) * strips * mapping.columns * unit.psums  # the chain's head reads first
         bubble = self._psum_bubble(mapping, unit.psums, passes[-1][0], strip_drain)
         array = strips * sum(cycles * count for cycles, count in passes) + groups * bubble + unit.psums
@@ -120,8 +135,9 @@ class Estimator:
         array = max(array, filter_beats + filter_idle)
         beats = ifmap_beats + filter_beats
         beats += COMMAND_BEATS * strips * (PASS_COMMANDS * len(unit.slices) + STRIP_COMMANDS)
-        beats += entries * mapping.columns * ceil_div(unit.psums, config.channel_block)
-        return TurnCost(array, drain, beats, ifmap_beats, first_load, array // groups, strip_drain)
+        ofmap_beats = entries * mapping.columns * ceil_div(unit.psums, config.channel_block)
+        beats += ofmap_beats * (2 if self._residual else 1)
+        return TurnCost(array, drain, beats, ifmap_beats, first_load, array // groups, tail)
 
     def _passes(self, turn: Turn, mapping: Mapping, pixels: int) -> list[tuple[int, int]]:
         """Return (cycles, count) of the passes over one strip, those alike together."""

@@ -39,7 +39,16 @@ class Mapper:
         self._config = config
         self._known: dict[object, Mapping] = {}
 
-    def choose(self, name: str, work: Work, *, images: int, input_shape: tuple[int, int, int], align: int) -> Mapping:
+    def choose(
+        self,
+        name: str,
+        work: Work,
+        *,
+        images: int,
+        input_shape: tuple[int, int, int],
+        align: int,
+        residual: bool = False,
+    ) -> Mapping:
         """Return the best mapping.
 
         Parameters
@@ -54,17 +63,26 @@ class Mapper:
             Shape of the ifmap.
         align : int
             Ifmap rows that share a DRAM word (1 unless the input is stored packed).
+        residual : bool
+            Whether drain adds a second feature map.
 
         Raises
         ------
         NetworkError
             If nothing fits the machine.
         """
-        key = (work.shape, images, input_shape, align)
+        key = (work.shape, images, input_shape, align, residual)
         if key not in self._known:
             best = None
             tried = set()
-            estimator = Estimator(config=self._config, work=work, images=images, input_shape=input_shape, align=align)
+            estimator = Estimator(
+                config=self._config,
+                work=work,
+                images=images,
+                input_shape=input_shape,
+                align=align,
+                residual=residual,
+            )
             for shape, mapping in self._candidates(name, work, images, input_shape, align):
                 if mapping in tried:
                     continue
