@@ -41,3 +41,27 @@ def test_regions_do_not_overlap_and_are_aligned():
 def test_a_program_beyond_the_address_space_is_refused():
     with pytest.raises(MemoryError, match="needs 2048 bytes of DRAM, more than the 1024"):
         Planner(limit=1024).reserve(2000)
+
+
+@given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 9), st.integers(1, 20), st.integers(1, 4))
+def test_every_other_column_lies_where_the_whole_has_it(images, height, width, channels, step):
+    whole = Planner().feature_map(images, (height, width, channels), CONFIG, packed=False)
+    some = whole.every(step)
+    values = np.random.default_rng(1).integers(-128, 128, (images, height, width, channels), dtype=np.int8)
+    data = whole.pack(values)
+    assert some.shape == (height, len(range(0, width, step)), channels)
+    for column in range(some.shape[1]):
+        start = some.address + (images - 1) * some.image_stride + column * some.column_stride
+        pixel = data[start - whole.address :][: min(8, channels)]
+        assert np.array_equal(np.frombuffer(pixel, np.int8), values[-1, 0, column * step, :8])
+    assert (some.block_stride, some.image_stride) == (whole.block_stride, whole.image_stride)
+
+
+@given(st.integers(1, 3), st.integers(0, 2), st.integers(1, 9))
+def test_a_part_unpacks_to_its_channels_of_the_whole(images, first_block, channels):
+    whole = Planner().feature_map(images, (3, 4, 8 * first_block + channels), CONFIG, packed=False)
+    values = np.random.default_rng(2).integers(-128, 128, (images, *whole.shape), dtype=np.int8)
+    part = whole.part(first_block, (3, 4, channels))
+    start = part.address - whole.address
+    data = whole.pack(values)[start : start + part.size_bytes]
+    assert np.array_equal(part.unpack(data, np.dtype(np.int8)), values[..., 8 * first_block :])
