@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from compiler.layers import Layer, NetworkError, Shape
+from compiler.layers import Layer, NetworkError, Shape, is_integer
 from golden import operators
-from golden.arithmetic import quantize_multiplier
+from golden.arithmetic import INT32_MAX, quantize_multiplier
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -53,12 +53,8 @@ class Add(Combining):
         super().__post_init__()
         if len(self.inputs) != 2 or self.inputs[0] == self.inputs[1]:
             raise self._error("inputs", "two different layers", self.inputs)
-        for field, low, high in (("zero_point", -128, 127), ("multiplier", 0, (1 << 31) - 1), ("shift", -31, 0)):
-            values = getattr(self, f"input_{field}s")
-            self._check_integers(f"input_{field}s", 2, low)
-            for value in (*values, getattr(self, f"output_{field}")):
-                if not low <= value <= high:
-                    raise self._error(field, f"from {low} to {high}", value)
+        for field, low, high in (("zero_point", -128, 127), ("multiplier", 0, INT32_MAX), ("shift", -31, 0)):
+            self._check_scaling(field, low, high)
 
     @property
     def output_shape(self) -> Shape:
@@ -73,6 +69,14 @@ class Add(Combining):
     def zero_point_after(self, zero_point: int) -> int:
         """Return the ofmap's zero point, which the layer fixes itself."""
         return self.output_zero_point
+
+    def _check_scaling(self, field: str, low: int, high: int) -> None:
+        """Check one field of both inputs and of the sum."""
+        pair, single = getattr(self, f"input_{field}s"), getattr(self, f"output_{field}")
+        if not isinstance(pair, tuple) or len(pair) != 2 or not all(is_integer(v) and low <= v <= high for v in pair):
+            raise self._error(f"input_{field}s", f"a tuple of 2 integers from {low} to {high}", pair)
+        if not is_integer(single) or not low <= single <= high:
+            raise self._error(f"output_{field}", f"an integer from {low} to {high}", single)
 
     def _combine(self, *ifmaps: np.ndarray) -> np.ndarray:
         names = ("zero_points", "multipliers", "shifts")

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from compiler import zoo
 from compiler.graph import Conv, FullyConnected, Layer, Network, NetworkError, Pool, Quantisation, Shape, parse_layer
-from compiler.synthetic import RELU_RMS, RELU_ZERO_POINT, generator, random_conv, random_fully_connected, relu_like
+from compiler.synthetic import generator, relu_like
 
 DATA = Path(__file__).parent / "data"
 
@@ -29,6 +30,14 @@ def network(name: str) -> Network:
             f"network must be one of {', '.join(NETWORKS)} or a layer such as conv:C=16,..., not {name!r}"
         )
     return NETWORKS[name]()
+
+
+def layer_inputs(network: Network, layer: str, batch: int) -> list[np.ndarray]:
+    """Return a seeded random ifmap for each input of a layer, as :func:`layer_input`."""
+    first = layer_input(network, layer, batch)
+    rest = network.layer(layer).input_shapes[1:]
+    rng = generator(network.name, layer, "residual")
+    return [first, *(rng.integers(-128, 128, (batch, *shape), dtype=np.int8) for shape in rest)]
 
 
 def layer_input(network: Network, layer: str, batch: int) -> np.ndarray:
@@ -93,44 +102,17 @@ def lenet5() -> Network:
     return Network(name="lenet5", input_shape=(28, 28, 1), input_quantisation=quantisation, layers=layers)
 
 
-def alexnet() -> Network:
-    """Return the shapes of AlexNet as in Caffe (grouped conv2, conv4, conv5), without LRN; the weights are random."""
-    pooled = 1.7 * RELU_RMS  # the maximum of 3 x 3 activations is larger
-    layers: list[Layer] = []
-
-    def conv(
-        name: str, m: int, size: int, *, stride: int = 1, pad: int = 0, groups: int = 1, rms: float = RELU_RMS
-    ) -> None:
-        shape = layers[-1].output_shape if layers else (227, 227, 3)
-        filters = (m, size, size, shape[2] // groups)
-        geometry: dict[str, Any] = {"stride": (stride, stride), "padding": (pad,) * 4, "groups": groups}
-        layers.append(random_conv("alexnet", name, shape, filters, **geometry, input_rms=rms))
-
-    def pool(name: str) -> None:
-        shape = layers[-1].output_shape
-        layers.append(Pool(name=name, input_shape=shape, kind="max", window=(3, 3), stride=(2, 2)))
-
-    def fc(name: str, m: int, *, relu: bool = True, rms: float = RELU_RMS) -> None:
-        shape = layers[-1].output_shape
-        layers.append(random_fully_connected("alexnet", name, shape, m, relu=relu, input_rms=rms))
-
-    conv("conv1", 96, 11, stride=4)
-    pool("pool1")
-    conv("conv2", 256, 5, pad=2, groups=2, rms=pooled)
-    pool("pool2")
-    conv("conv3", 384, 3, pad=1, rms=pooled)
-    conv("conv4", 384, 3, pad=1, groups=2)
-    conv("conv5", 256, 3, pad=1, groups=2)
-    pool("pool5")
-    fc("fc6", 4096, rms=pooled)
-    fc("fc7", 4096)
-    fc("fc8", 1000, relu=False)
-    quantisation = Quantisation(zero_point=RELU_ZERO_POINT)
-    return Network(name="alexnet", input_shape=(227, 227, 3), input_quantisation=quantisation, layers=tuple(layers))
-
-
 #: The built-in networks.
-NETWORKS: dict[str, Callable[[], Network]] = {"lenet5": lenet5, "alexnet": alexnet}
+NETWORKS: dict[str, Callable[[], Network]] = {
+    "lenet5": lenet5,
+    "alexnet": zoo.alexnet,
+    "vgg16": zoo.vgg16,
+    "googlenet": zoo.googlenet,
+    "resnet50": zoo.resnet50,
+    "mobilenet_v1": zoo.mobilenet_v1,
+    "mobilenet_v1_025": zoo.mobilenet_v1_025,
+    "resnet8": zoo.resnet8,
+}
 
 
 def _check_batch(batch: int, most: int | None = None) -> None:

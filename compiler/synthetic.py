@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from compiler.combining import Add, addition_scales
 from compiler.layers import Layer, NetworkError, Pool, Shape
 from compiler.topology import Network, Quantisation
 from compiler.weighted import Conv, FullyConnected, deferred
@@ -20,8 +21,9 @@ ACTIVATION_SCALE = 80.0
 """Standard deviation, in steps, aimed at before ReLU: 256 steps are 3.2 of them."""
 RELU_RMS = ACTIVATION_SCALE / math.sqrt(2)
 """Root mean square of such activations after ReLU."""
+LINEAR_RMS = 40.0
+"""Standard deviation, in steps, aimed at for outputs of both signs."""
 
-_LINEAR_SCALE = 40.0  # the same for outputs of both signs
 _WEIGHT_RMS = 127 / math.sqrt(3)
 
 
@@ -46,6 +48,7 @@ def random_conv(
     padding: Padding = NO_PADDING,
     groups: int = 1,
     relu: bool = True,
+    inputs: tuple[str, ...] = (),
     input_rms: float = RELU_RMS,
 ) -> Conv:
     """Return a convolution with random filters, bias and requantisation, seeded by its names.
@@ -62,6 +65,7 @@ def random_conv(
     return Conv(
         name=name,
         input_shape=input_shape,
+        inputs=inputs,
         filters=_random_filters(network, name, filter_shape),
         stride=stride,
         padding=padding,
@@ -83,6 +87,44 @@ def random_fully_connected(
     )
 
 
+def random_add(
+    network: str,
+    name: str,
+    shape: Shape,
+    inputs: tuple[str, str],
+    *,
+    zero_points: tuple[int, int],
+    input_rms: tuple[float, float],
+) -> Add:
+    """Return an addition with ReLU whose input scales, near each other, are seeded by its names.
+
+    Parameters
+    ----------
+    network, name : str
+        Names of the network and of the layer.
+    shape : (H, W, C)
+        Of both inputs and the ofmap.
+    inputs : (str, str)
+        The layers that are added.
+    zero_points : (int, int)
+        Of their ofmaps.
+    input_rms : (float, float)
+        Root mean squares of their ofmaps, in steps from the zero point.
+    """
+    scales = generator(network, name).uniform(0.75, 1.25, 2)
+    total = math.hypot(*(scale * rms for scale, rms in zip(scales, input_rms, strict=True)))
+    # ReLU takes half the power of a sum that is around zero, and little where one of the inputs is positive already
+    kept = total if RELU_ZERO_POINT in zero_points else total / math.sqrt(2)
+    return Add(
+        name=name,
+        input_shape=shape,
+        inputs=inputs,
+        input_zero_points=zero_points,
+        output_zero_point=RELU_ZERO_POINT,
+        **addition_scales(float(scales[0]), float(scales[1]), kept / RELU_RMS),
+    )
+
+
 def _random_filters(network: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
     def make() -> np.ndarray:
         return generator(network, name, "filters").integers(-127, 128, shape, dtype=np.int8)
@@ -94,7 +136,7 @@ def _random_requantisation(
     rng: np.random.Generator, m: int, depth: int, relu: bool, input_rms: float, *, per_channel: bool
 ) -> dict[str, Any]:
     spread = math.sqrt(depth) * _WEIGHT_RMS * input_rms  # standard deviation of the psums
-    aim = ACTIVATION_SCALE if relu else _LINEAR_SCALE
+    aim = ACTIVATION_SCALE if relu else LINEAR_RMS
     reals = aim / spread * (rng.uniform(0.75, 1.25, m) if per_channel else np.ones(m))
     pairs = [quantize_multiplier(real) for real in reals]
     return {

@@ -165,7 +165,7 @@ def _check_psums(layer: Conv, psum_bits: int) -> None:
 
 def _identity(layer: Add) -> Pool:
     """Return the layer that passes an addition's first input on unchanged; drain adds the second."""
-    window = {"window": (1, 1), "stride": (1, 1)}
+    window: dict[str, Any] = {"window": (1, 1), "stride": (1, 1)}
     return Pool(name=layer.name, input_shape=layer.input_shape, kind="max", **window)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from compiler.graph import Network, NetworkError
-from compiler.networks import NETWORKS, digits, layer_input, network, network_input
+from compiler.networks import NETWORKS, digits, layer_inputs, network, network_input
 from compiler.program import compile_layers, compile_network
 from golden.machine import LATENCY_CYCLES
 from hw.config import PRESETS, AcceleratorConfig, ConfigError, preset
@@ -139,7 +139,7 @@ def _finish(report: Report, outcomes: Sequence[Outcome], folder: Path) -> int:
 def _layer_tasks(net: Network, config: AcceleratorConfig, options: argparse.Namespace) -> list[Task]:
     names = options.layers.split(",")
     program = compile_layers(net, names, config, batch=options.batch)
-    return [layers_task(program, [layer_input(net, name, options.batch) for name in names])]
+    return [layers_task(program, [ifmap for name in names for ifmap in layer_inputs(net, name, options.batch)])]
 
 
 def _network_tasks(net: Network, config: AcceleratorConfig, options: argparse.Namespace, images: int) -> list[Task]:

@@ -8,7 +8,7 @@ import pytest
 
 from compiler import networks
 from compiler.graph import Conv, FullyConnected, Network, NetworkError, Quantisation, Weighted
-from compiler.networks import layer_input, network, network_input
+from compiler.networks import layer_input, layer_inputs, network, network_input
 
 
 def made(layer):
@@ -110,6 +110,18 @@ def test_layer_input_follows_the_zero_point():
     assert 0.4 < np.mean(fmap == 20) < 0.6
 
 
+def test_layer_inputs_has_one_ifmap_for_each_input():
+    net = network("googlenet")
+    fmaps = layer_inputs(net, "inception_3a", 2)
+    assert [(fmap.shape, fmap.dtype) for fmap in fmaps] == [((2, 28, 28, c), np.int8) for c in (64, 128, 32, 32)]
+    assert net.layer("inception_3a").reference(*fmaps).shape == (2, 28, 28, 256)
+    assert not np.array_equal(fmaps[2], fmaps[3])
+    (only,) = layer_inputs(net, "conv2", 1)
+    np.testing.assert_array_equal(only, layer_input(net, "conv2", 1))
+    first, second = layer_inputs(network("resnet8"), "conv2", 1)
+    assert first.shape == second.shape == (1, 32, 32, 16)
+
+
 def test_single_layer_uses_the_int8_range():
     single = network("conv:C=8,M=8,H=9,W=9,R=3,S=3")
     assert single.layers[0].reference(layer_input(single, "conv", 2)).std() > 25
@@ -127,7 +139,8 @@ def test_network_input():
     [
         (
             lambda: network("lenet6"),
-            "network must be one of lenet5, alexnet or a layer such as conv:C=16,..., not 'lenet6'",
+            "network must be one of lenet5, alexnet, vgg16, googlenet, resnet50, mobilenet_v1, mobilenet_v1_025, "
+            "resnet8 or a layer such as conv:C=16,..., not 'lenet6'",
         ),
         (
             lambda: layer_input(network("lenet5"), "fc9", 1),

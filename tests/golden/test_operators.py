@@ -173,6 +173,54 @@ def test_average_rounds_half_away_from_zero():
     assert operators.average_pool2d(x, (1, 2), stride=(1, 1)).flatten().tolist() == [-2, 2, -4, 4]
 
 
+def c_scaled(x, multiplier, shift):
+    """``MultiplyByQuantizedMultiplierSmallerThanOneExp``, as gemmlowp's C code computes it, on Python's integers."""
+    product = x * multiplier
+    nudged = product + ((1 << 30) if product >= 0 else 1 - (1 << 30))
+    high = abs(nudged) >> 31  # C divides towards zero
+    high = high if nudged >= 0 else -high
+    mask = (1 << -shift) - 1
+    return (high >> -shift) + ((high & mask) > (mask >> 1) + (high < 0))
+
+
+@st.composite
+def additions(draw):
+    zero_points, shifts = (
+        (draw(low_high), draw(low_high)) for low_high in (st.integers(-128, 127), st.integers(-9, 0))
+    )
+    multiplier = st.one_of(st.integers(1 << 30, (1 << 31) - 1), st.sampled_from([0, 1 << 30]))
+    shape = draw(st.tuples(*[st.integers(1, 4)] * 4))
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    first, second = (rng.integers(-128, 128, shape, dtype=np.int8) for _ in range(2))
+    scaling = {
+        "input_zero_points": zero_points,
+        "input_multipliers": (draw(multiplier), draw(multiplier)),
+        "input_shifts": shifts,
+        "output_zero_point": draw(st.integers(-128, 127)),
+        "output_multiplier": draw(multiplier),
+        "output_shift": draw(st.integers(-24, -12)),
+        "minimum": draw(st.integers(-128, 0)),
+        "maximum": draw(st.integers(0, 127)),
+    }
+    return first, second, scaling
+
+
+@given(case=additions())
+@settings(max_examples=60, deadline=None)
+def test_add(case):
+    first, second, scaling = case
+    ofmap = operators.add(first, second, **scaling)
+    assert (ofmap.dtype, ofmap.shape) == (np.int8, first.shape)
+    for index, value in np.ndenumerate(ofmap):
+        total = sum(
+            c_scaled((int(x[index]) - scaling["input_zero_points"][i]) << 20, *scales)
+            for i, x in enumerate((first, second))
+            for scales in [(scaling["input_multipliers"][i], scaling["input_shifts"][i])]
+        )
+        scaled = c_scaled(total, scaling["output_multiplier"], scaling["output_shift"]) + scaling["output_zero_point"]
+        assert value == min(max(scaled, scaling["minimum"]), scaling["maximum"])
+
+
 @pytest.mark.parametrize(
     ("size", "window", "stride", "dilation", "padding"),
     [
@@ -199,6 +247,9 @@ def test_other_types_are_refused():
         operators.conv2d_psums(x.astype(np.int8), filters.astype(np.int16), 0)
     with pytest.raises(TypeError, match=r"^ifmap must be an int8 array, not int16$"):
         operators.max_pool2d(x, (1, 1), stride=(1, 1))
+    pairs = {"input_zero_points": (0, 0), "input_multipliers": (1, 1), "input_shifts": (0, 0)}
+    with pytest.raises(TypeError, match=r"^second must be an int8 array, not int16$"):
+        operators.add(x.astype(np.int8), x, **pairs, output_zero_point=0, output_multiplier=1, output_shift=0)
 
 
 def test_alexnet_conv2_is_fast():
