@@ -44,9 +44,7 @@ def test_the_estimate_is_near_the_exact_cycles(text):
     program = compile_network(net, config)
     (mapping,), source = program.layers[0].mappings, program.layers[0].sources[0]
     (work,) = lower(net.layers[0], psum_bits=config.psum_bits)
-    estimator = Estimator(
-        config=config, work=work, images=1, input_shape=source.shape, align=source.pixels_per_beat
-    )
+    estimator = Estimator(config=config, work=work, images=1, input_shape=source.shape, align=source.pixels_per_beat)
     estimate = estimator.cost(ArrayShape(work, mapping, config), mapping)
     exact = predict(config, program.commands)
     assert abs(estimate.cycles / exact.cycles - 1) < CYCLES_OFF
