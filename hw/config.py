@@ -233,7 +233,7 @@ def _from_text(field: str, text: str) -> object:
         raise ConfigError(f"{field} must be an integer, not {text!r}") from None
 
 
-#: The named machines. ``eyeriss`` has the published array size and exactly 160 KiB of global buffer.
+#: The named machines. ``eyeriss`` has the published array size and 159.9 KiB of global buffer.
 PRESETS: dict[str, AcceleratorConfig] = {
     config.name: config
     for config in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -116,6 +117,12 @@ def layers_task(program: Program, inputs: Sequence[np.ndarray]) -> Task:
     return Task(program, tuple(inputs), tuple(expected))
 
 
+@functools.lru_cache(maxsize=4)
+def machine_verilog(config: AcceleratorConfig) -> str:
+    """Return the Verilog of a machine; kept, as making it takes seconds."""
+    return generate(Eyas(config=config))
+
+
 def run_tasks(
     config: AcceleratorConfig,
     tasks: Sequence[Task],
@@ -153,7 +160,7 @@ def run_tasks(
             predictions[id(task.program)] = predict(config, task.program.commands, latency_cycles=latency_cycles)
     jobs = [_job(task, predictions[id(task.program)].cycles) for task in tasks]
     results = run_jobs(
-        generate(Eyas(config=config)),
+        machine_verilog(config),
         jobs,
         simulator=simulator,
         waves=waves,

@@ -82,7 +82,7 @@ def test_presets_are_listed_and_described(capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(PRESETS)
     assert cli.main(["describe", "eyeriss"]) == 0
     out = capsys.readouterr().out
-    assert "12 x 14 = 168" in out and "160 KiB" in out
+    assert "12 x 14 = 168" in out and "159.938 KiB" in out
 
 
 def test_help_names_every_network():
