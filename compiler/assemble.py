@@ -174,11 +174,9 @@ class Assembler:
     @staticmethod
     def _offset(addition: Layer, residual: FeatureMap, target: FeatureMap) -> int:
         """Return the bytes from the ofmap to the feature map that is added to it."""
-        alike = all(
-            getattr(residual, name) == getattr(target, name)
-            for name in ("column_stride", "block_stride", "image_stride", "pixel_channels")
-        )
-        if not alike:
+        several = ("image_stride",) if target.images > 1 else ()
+        names = ("column_stride", "block_stride", "pixel_channels", *several)
+        if any(getattr(residual, name) != getattr(target, name) for name in names):
             raise NetworkError(
                 f"inputs of layer {addition.name} must be stored like its ofmap to be added to it, "
                 "neither packed (fewer channels than a block) nor a part of a concatenation of several images"

@@ -13,9 +13,19 @@ from compiler.plan import Nest
 from compiler.program import compile_layers, compile_network
 from compiler.rings import Ring
 from compiler.work import lower
+from golden.drain_model import strip_blocks
 from golden.machine import DeadlockError, predict
 from hw import spec
 from hw.config import preset
+from tests.sim.layers import LayerCase, NetworkCase, build
+
+#: Of an addition's inputs and of its sum.
+SCALING = ((1 << 30, 0), (1 << 30, 0), (1 << 30, -19))
+
+#: Bus words of the address space.
+ADDRESSES = (1 << 32) // 8
+#: Of a strip that gives no token.
+NEVER = 1 << 40
 
 LAYERS = [
     "conv:C=3,M=10,H=9,W=9,R=3,S=3,pad=1",
@@ -94,10 +104,29 @@ def test_every_ofmap_position_is_drained_exactly_once(text):
     assert (drained == 1).all()
 
 
-@pytest.mark.parametrize("text", ["lenet5", *LAYERS])
+def branching():
+    """Return a network with two additions, one by drain alone, and two concatenations, one within the other."""
+    layers = (
+        LayerCase(kind="conv", filters=16, window=(3, 3), padding=(1, 1, 1, 1)),
+        LayerCase(kind="conv", filters=16, window=(3, 3), padding=(1, 1, 1, 1)),
+        LayerCase(kind="add", inputs=(0, 1), scaling=SCALING),
+        LayerCase(kind="max", window=(3, 3), padding=(1, 1, 1, 1)),
+        LayerCase(kind="add", inputs=(3, 2), scaling=SCALING),
+        LayerCase(kind="conv", filters=8, inputs=(4,)),
+        LayerCase(kind="conv", filters=16, inputs=(4,)),
+        LayerCase(kind="conv", filters=5, inputs=(2,)),
+        LayerCase(kind="concat", inputs=(6, 7)),
+        LayerCase(kind="concat", inputs=(5, 8)),
+        LayerCase(kind="fc", filters=20),
+    )
+    return build(NetworkCase(input_shape=(9, 9, 3), zero_point=0, batch=2, seed=0, layers=layers))
+
+
+@pytest.mark.parametrize("text", ["lenet5", "branching", "resnet8", *LAYERS])
 def test_commands_wait_only_for_what_earlier_commands_give(text):
     """The rule that excludes deadlock, for the tokens that commands name."""
-    program = compile_network(network(text), preset("tiny"), batch=2)
+    net = branching() if text == "branching" else network(text)
+    program = compile_network(net, preset("tiny"), batch=2)
     given = collections.Counter()
     signals = {
         "signal_ifmap_ready": "ifmap_ready",
@@ -115,6 +144,48 @@ def test_commands_wait_only_for_what_earlier_commands_give(text):
         for field, token in signals.items():
             given[token] += fields.get(field, 0)
         given["parameter_ready"] += name == "load.parameter"
+
+
+@pytest.mark.parametrize("text", ["lenet5", "branching", "resnet8"])
+def test_loads_wait_for_the_strips_that_write_what_they_read(text):
+    """No load overtakes a write; what drain adds was written before an earlier mark, which waits for all writes."""
+    net, config = branching() if text == "branching" else network(text), preset("tiny")
+    program = compile_network(net, config, batch=2)
+    token = np.zeros(program.memory_bytes // config.bus_bytes, np.int64)  # of the strip that wrote a word
+    step = np.full(len(token), -1)  # that wrote a word
+    given = waited = 0
+    layer, residual = {}, {"enable": 0}
+    for index, (name, fields) in zip(program.command_layers, program.commands, strict=True):
+        if name == "load.ifmap":
+            waited += fields["wait_written"]
+            assert token[_words_read(fields, config)].max() <= waited
+        elif name == "drain.layer":
+            layer = fields
+        elif name == "drain.residual":
+            residual = fields
+        elif name == "drain.strip":
+            words = _words_written(fields, layer, config)
+            if residual["enable"]:
+                added = (words + residual["address_offset"] // config.bus_bytes) % ADDRESSES
+                assert step[added].max() < index
+            given += fields["signal_written"]
+            token[words], step[words] = given if fields["signal_written"] else NEVER, index
+    assert 0 < waited <= given
+
+
+def _words_read(fields, config):
+    starts = [
+        fields["dram_address"] + block * fields["block_stride"] + column * fields["column_stride"]
+        for block in range(fields["blocks"])
+        for column in range(fields["columns"])
+    ]
+    return np.add.outer(np.array(starts) // config.bus_bytes, np.arange(fields["column_beats"])).ravel()
+
+
+def _words_written(fields, layer, config):
+    blocks = strip_blocks(fields, layer, config)
+    words = [np.arange(block.beats) + block.address // config.bus_bytes for block in blocks]
+    return np.concatenate(words)
 
 
 def test_programs_are_deterministic():

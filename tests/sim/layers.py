@@ -1,33 +1,24 @@
-"""Random layers for the tests that run them on the machine: hypothesis strategies, and what they draw as programs."""
+"""Random networks for the tests that run them on the machine: what describes one, and what it is as a program."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-import hypothesis
 import numpy as np
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
 
-from compiler.graph import Conv, FullyConnected, Layer, Network, Pool, Quantisation
+from compiler.graph import Add, Concat, Conv, FullyConnected, Layer, Network, Pool, Quantisation, Shape
 from compiler.mapper import Mapper
 from compiler.program import compile_network
 from golden.arithmetic import quantize_multiplier
 from hw.config import AcceleratorConfig
 from sim.run import Task, network_task
 
-Drawn = TypeVar("Drawn")
-Shape = tuple[int, int, int]
+Pair = tuple[int, int]
+Made = tuple[Shape, int]  # shape and zero point of a feature map
 
-#: Most MACs (or pool operations) of one layer, so that hundreds of layers take seconds.
-MOST_OPERATIONS = 60_000
-
-_CHANNELS = st.one_of(st.integers(1, 8), st.integers(1, 40))
-_WINDOWS = st.one_of(st.integers(1, 3), st.integers(1, 7), st.integers(1, 16))
-_ACTIVATION = st.one_of(st.sampled_from((-128, 0, 127)), st.integers(-128, 127))
-_SEED = st.integers(0, 999)
+#: Index of a network's input among what layers read.
+INPUT = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +28,9 @@ class LayerCase:
     Parameters
     ----------
     kind : str
-        ``"conv"``, ``"fc"``, ``"max"`` or ``"average"``.
+        ``"conv"``, ``"fc"``, ``"max"``, ``"average"``, ``"add"`` or ``"concat"``.
+    inputs : tuple of int
+        Indices of the layers that it reads, :data:`INPUT` for the network's input; empty means the one before.
     filters, groups : int
         M and groups of a convolution; M of a fully connected layer.
     window, stride : (height, width)
@@ -45,9 +38,13 @@ class LayerCase:
     padding : (top, bottom, left, right)
         Around the ifmap.
     weight : int
-        Greatest absolute weight; small ones need left shifts.
+        Greatest absolute weight.
+    gain : int
+        Logarithm to base 2 of what multiplies all multipliers; activations saturate more often, left shifts appear.
     bias, per_channel : bool
         Whether there is a bias; whether each channel has a multiplier of its own.
+    scaling : three of (multiplier, shift)
+        Of an addition's first input, second input, and sum.
     zero_point, minimum, maximum : int
         Of the ofmap.
     seed : int
@@ -55,14 +52,17 @@ class LayerCase:
     """
 
     kind: str
+    inputs: tuple[int, ...] = ()
     filters: int = 1
     groups: int = 1
-    window: tuple[int, int] = (1, 1)
-    stride: tuple[int, int] = (1, 1)
+    window: Pair = (1, 1)
+    stride: Pair = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     weight: int = 127
+    gain: int = 0
     bias: bool = True
     per_channel: bool = True
+    scaling: tuple[Pair, ...] = ()
     zero_point: int = 0
     minimum: int = -128
     maximum: int = 127
@@ -71,7 +71,7 @@ class LayerCase:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkCase:
-    """A few random layers, each reading the one before; ``task(case, config)`` replays it."""
+    """A few random layers, each reading earlier ones; ``task(case, config)`` replays it."""
 
     input_shape: Shape
     zero_point: int
@@ -80,83 +80,14 @@ class NetworkCase:
     layers: tuple[LayerCase, ...]
 
 
-def network_cases(*, most_layers: int = 3) -> st.SearchStrategy[NetworkCase]:
-    """Return a strategy for networks of one to ``most_layers`` layers over all layer parameters."""
-    return _network_cases(most_layers)
-
-
-@st.composite
-def _network_cases(draw: st.DrawFn, most_layers: int) -> NetworkCase:
-    shape = (draw(st.integers(1, 24)), draw(st.integers(1, 24)), draw(_CHANNELS))
-    case = {"input_shape": shape, "zero_point": draw(_ACTIVATION), "batch": draw(st.integers(1, 3))}
-    layers = []
-    for _ in range(draw(st.integers(1, most_layers))):
-        layers.append(draw(_layer_cases(shape)))
-        shape = _layer(layers[-1], "layer", shape, 0).output_shape
-    return NetworkCase(**case, seed=draw(_SEED), layers=tuple(layers))  # type: ignore[arg-type]
-
-
-@st.composite
-def _layer_cases(draw: st.DrawFn, shape: Shape) -> LayerCase:
-    kind = draw(st.sampled_from(("conv", "conv", "conv", "depthwise", "fc", "max", "average")))
-    minimum = draw(st.one_of(st.just(-128), _ACTIVATION))
-    maximum = draw(st.one_of(st.just(127), st.integers(minimum, 127)))
-    values: dict[str, Any] = {"minimum": minimum, "maximum": maximum}
-    if kind in ("max", "average"):
-        return LayerCase(kind=kind, **_draw_pool(draw, shape, kind), **values)
-    values |= {"zero_point": draw(_ACTIVATION), "seed": draw(_SEED), "weight": draw(st.sampled_from((1, 2, 20, 127)))}
-    values |= {"bias": draw(st.booleans()), "per_channel": draw(st.booleans())}
-    if kind == "fc":
-        most = max(1, min(70, MOST_OPERATIONS // math.prod(shape)))
-        return LayerCase(kind="fc", filters=draw(st.integers(1, most)), **values)
-    return LayerCase(kind="conv", **_draw_conv(draw, shape, depthwise=kind == "depthwise"), **values)
-
-
-def _draw_conv(draw: st.DrawFn, shape: Shape, *, depthwise: bool) -> dict[str, Any]:
-    channels = shape[2]
-    divisors = [groups for groups in range(1, channels + 1) if channels % groups == 0]
-    groups = channels if depthwise else draw(st.one_of(st.just(1), st.sampled_from(divisors)))
-    (above, below, height, down), (left, right, width, across) = (draw(_axis(size, _WINDOWS)) for size in shape[:2])
-    geometry = {"window": (height, width), "stride": (down, across), "padding": (above, below, left, right)}
-    positions = math.prod(
-        (size + pads - window) // stride + 1
-        for size, pads, window, stride in (
-            (shape[0], above + below, height, down),
-            (shape[1], left + right, width, across),
-        )
-    )
-    most = max(1, min(40, MOST_OPERATIONS // (positions * height * width * channels)))
-    per_group = draw(st.one_of(st.just(1), st.integers(1, 8))) if groups > 1 else draw(st.integers(1, most))
-    return {"filters": groups * per_group, "groups": groups, **geometry}
-
-
-def _draw_pool(draw: st.DrawFn, shape: Shape, kind: str) -> dict[str, Any]:
-    if draw(st.integers(0, 5)) == 0 and math.prod(shape[:2]) <= 256:
-        return {"window": shape[:2]}
-    (above, below, height, down), (left, right, width, across) = (
-        draw(_axis(size, _WINDOWS, pool=True)) for size in shape[:2]
-    )
-    return {"window": (height, width), "stride": (down, across), "padding": (above, below, left, right)}
-
-
-@st.composite
-def _axis(
-    draw: st.DrawFn, size: int, windows: st.SearchStrategy[int], *, pool: bool = False
-) -> tuple[int, int, int, int]:
-    """Draw padding before and after, window and stride along one axis of ``size`` pixels."""
-    window = draw(windows)
-    most = window - 1 if pool else window + 1
-    before, after = (draw(st.one_of(st.just(0), st.integers(0, most))) for _ in range(2))
-    return before, after, min(window, size + before + after), draw(st.integers(1, 4))
-
-
 def build(case: NetworkCase) -> Network:
     """Return the network that a case describes."""
     layers: list[Layer] = []
-    shape, zero_point = case.input_shape, case.zero_point
+    made: dict[int, Made] = {INPUT: (case.input_shape, case.zero_point)}
     for index, layer_case in enumerate(case.layers):
-        layers.append(_layer(layer_case, f"layer{index}", shape, zero_point))
-        shape, zero_point = layers[-1].output_shape, layers[-1].zero_point_after(zero_point)
+        sources = layer_case.inputs or (index - 1,)
+        layers.append(make_layer(layer_case, index, [made[source] for source in sources]))
+        made[index] = layers[-1].output_shape, layers[-1].zero_point_after(made[sources[0]][1])
     return Network(
         name=repr(case),
         input_shape=case.input_shape,
@@ -178,37 +109,43 @@ def task(case: NetworkCase, config: AcceleratorConfig, *, mapper: Mapper | None 
     return network_task(program, rng.integers(-128, 128, (case.batch, *case.input_shape), dtype=np.int8))
 
 
-def examples(strategy: st.SearchStrategy[Drawn], count: int, *, seed: int) -> list[Drawn]:
-    """Return ``count`` different things drawn from a strategy, the same ones on every run."""
-    found: dict[Drawn, None] = {}
-
-    @hypothesis.seed(seed)
-    @settings(
-        max_examples=2 * count,  # hypothesis repeats itself now and then
-        phases=[Phase.generate],
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @hypothesis.given(strategy)
-    def collect(drawn: Drawn) -> None:
-        found[drawn] = None
-
-    collect()
-    assert len(found) >= count
-    return list(found)[:count]
-
-
-def _layer(case: LayerCase, name: str, shape: Shape, zero_point: int) -> Layer:
-    common = {"name": name, "input_shape": shape, "minimum": case.minimum, "maximum": case.maximum}
+def make_layer(case: LayerCase, index: int, sources: list[Made]) -> Layer:
+    """Return the layer that a case describes, number ``index`` of its network, which reads ``sources``."""
+    inputs = tuple(f"layer{source}" if source != INPUT else "" for source in case.inputs)
+    shape, zero_point = sources[0]
+    common = {"name": f"layer{index}", "input_shape": shape, "inputs": inputs}
+    if case.kind == "concat":
+        return Concat(channels=tuple(channels for (_, _, channels), _ in sources), **common)  # type: ignore[arg-type]
+    common |= {"minimum": case.minimum, "maximum": case.maximum}
+    if case.kind == "add":
+        return _add(case, (zero_point, sources[1][1]), common)
     geometry = {"stride": case.stride, "padding": case.padding}
     if case.kind in ("max", "average"):
         return Pool(kind=case.kind, window=case.window, **geometry, **common)  # type: ignore[arg-type]
+    return _weighted(case, shape, zero_point, geometry, common)
+
+
+def _add(case: LayerCase, zero_points: Pair, common: dict[str, object]) -> Add:
+    first, second, total = case.scaling
+    return Add(
+        input_zero_points=zero_points,
+        input_multipliers=(first[0], second[0]),
+        input_shifts=(first[1], second[1]),
+        output_zero_point=case.zero_point,
+        output_multiplier=total[0],
+        output_shift=total[1],
+        **common,  # type: ignore[arg-type]
+    )
+
+
+def _weighted(
+    case: LayerCase, shape: Shape, zero_point: int, geometry: dict[str, object], common: dict[str, object]
+) -> Layer:
     rng = np.random.default_rng(case.seed)
     depth = math.prod(shape) if case.kind == "fc" else math.prod(case.window) * shape[2] // case.groups
     weights = rng.integers(-case.weight, case.weight + 1, (case.filters, depth), dtype=np.int8)
     spread = math.sqrt(depth) * (case.weight + 1) * 100  # about 1.5 standard deviations of the psums
-    factors = 2.0 ** rng.uniform(-2, 2, case.filters if case.per_channel else 1)
+    factors = 2.0 ** (case.gain + rng.uniform(-2, 2, case.filters if case.per_channel else 1))
     pairs = [quantize_multiplier(float(factor) * 100 / spread) for factor in factors]
     values = {
         "bias": rng.integers(-spread // 2, spread // 2 + 1, case.filters) if case.bias else None,

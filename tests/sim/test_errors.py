@@ -4,29 +4,40 @@ import dataclasses
 
 import pytest
 
-from compiler.networks import network, network_input
 from compiler.program import compile_network
 from hw import spec
 from hw.config import preset
 from hw.eyas import Eyas
-from sim.run import describe_error, network_task
+from sim.run import describe_error
 from sim.simulator import Job, run_jobs
 from sim.verilog import generate
+from tests.sim.layers import INPUT, LayerCase, NetworkCase, build, task
 
 CONFIG = preset("tiny")
-LAYERS = "conv:C=3,M=4,H=6,W=6,R=3,S=3,pad=1"
+
+#: A convolution, and an addition of its ifmap that drain takes over.
+RESIDUAL = NetworkCase(
+    input_shape=(6, 6, 8),
+    zero_point=0,
+    batch=1,
+    seed=1,
+    layers=(
+        LayerCase(kind="conv", filters=8, window=(3, 3), padding=(1, 1, 1, 1)),
+        LayerCase(kind="add", inputs=(0, INPUT), scaling=((1 << 30, 0), (1 << 30, 0), (1 << 30, -19))),
+    ),
+)
 
 
 @pytest.fixture(scope="module")
 def program():
-    return compile_network(network(LAYERS), CONFIG)
+    return compile_network(build(RESIDUAL), CONFIG)
 
 
 @pytest.fixture(scope="module")
 def good(program):
-    task = network_task(program, network_input(program.network, 1))
+    inputs = task(RESIDUAL, CONFIG).inputs
     return Job(
-        image=program.image(task.inputs),
+        image=program.image(inputs),
         memory_bytes=program.memory_bytes,
         program_address=program.program_address,
         program_commands=len(program.commands),
@@ -57,24 +68,25 @@ def with_field(good, program, index, **fields):
 
 def test_errors_are_named_and_the_next_program_runs(program, good, tmp_path):
     load, strip = index_of(program, "load.ifmap"), index_of(program, "drain.strip")
-    beyond = program.memory_bytes
-    bad = {
-        ("illegal_command", 5): with_word(good, program, 5, 0xFF),
-        ("address_window", load): with_field(good, program, load, dram_address=beyond),
-        ("address_window", strip): with_field(good, program, strip, start_address=beyond, group_address=beyond),
-        ("read_response", load): dataclasses.replace(
-            with_field(good, program, load, dram_address=beyond), window_limit=2 * beyond
-        ),
-        ("write_response", strip): dataclasses.replace(
-            with_field(good, program, strip, start_address=beyond, group_address=beyond), window_limit=2 * beyond
-        ),
-    }
+    residual, beyond = index_of(program, "drain.residual"), program.memory_bytes
+    ifmap = with_field(good, program, load, dram_address=beyond)
+    ofmap = with_field(good, program, strip, start_address=beyond, group_address=beyond)
+    added = with_field(good, program, residual, address_offset=beyond)
+    bad = [
+        ("illegal_command", 5, with_word(good, program, 5, 0xFF)),
+        ("address_window", load, ifmap),
+        ("address_window", strip, ofmap),
+        ("address_window", strip, added),
+        ("read_response", load, dataclasses.replace(ifmap, window_limit=2 * beyond)),
+        ("read_response", strip, dataclasses.replace(added, window_limit=2 * beyond)),
+        ("write_response", strip, dataclasses.replace(ofmap, window_limit=2 * beyond)),
+    ]
     jobs = [good]
-    for job in bad.values():
+    for _, _, job in bad:
         jobs += [job, good]
     first, *results = run_jobs(generate(Eyas(config=CONFIG)), jobs, work=tmp_path)
     assert first.done
-    for ((error, index), _), failed, after in zip(bad.items(), results[::2], results[1::2], strict=True):
+    for (error, index, _), failed, after in zip(bad, results[::2], results[1::2], strict=True):
         assert not failed.done and not failed.timed_out
         assert failed.error_code == spec.ERROR_CODE[error]
         assert failed.error_command == index

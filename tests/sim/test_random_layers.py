@@ -1,4 +1,4 @@
-"""Random networks of one to three layers on the machine: bytes, counters and cycles equal the prediction."""
+"""Random networks of one to a few layers on the machine: bytes, counters and cycles equal the prediction."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from compiler.graph import NetworkError
+from compiler.assemble import Step, steps
+from compiler.graph import Add, Concat, Network, NetworkError
 from compiler.mapper import Mapper
 from golden.machine import LATENCY_CYCLES
 from hw.config import AcceleratorConfig, preset
 from sim.run import run_tasks
-from tests.sim.layers import LayerCase, NetworkCase, build, examples, network_cases, task
+from tests.sim.drawing import random_networks
+from tests.sim.layers import LayerCase, NetworkCase, build, task
 
-#: Presets with the number of random networks in `make test` and in `make test-all`; they have two layers on average.
+#: Presets with the number of random networks in `make test` and in `make test-all`; they have three layers on average.
 COUNTS = {"tiny": (60, 500), "small": (45, 420), "eyeriss": (15, 130)}
 
 #: What the machine refuses; random layers are small, so few of them meet these limits.
@@ -25,6 +27,7 @@ LIMITS = (
     "window height of layer",
     "stride of layer",
     "padding of layer",
+    "must be stored like its ofmap to be added to it",
 )
 MOST_REFUSED = 0.05
 
@@ -114,7 +117,7 @@ FOUND = {
 @cache
 def drawn(name: str, *, long: bool = False) -> tuple[NetworkCase, ...]:
     """Return the random networks of a preset; those of `make test-all` are other ones than those of `make test`."""
-    return tuple(examples(network_cases(), COUNTS[name][long], seed=2 if long else 1))
+    return tuple(random_networks(COUNTS[name][long], seed=2 if long else 1))
 
 
 def count_layers(*, long: bool) -> int:
@@ -168,7 +171,7 @@ def test_all_parameters_are_drawn() -> None:
     layers = [layer for case in cases for layer in case.layers]
     convolutions = [layer for layer in layers if layer.kind == "conv"]
     shifts = [int(shift) for case in cases for layer in build(case).layers for shift in getattr(layer, "shift", ())]
-    assert {layer.kind for layer in layers} == {"conv", "fc", "max", "average"}
+    assert {layer.kind for layer in layers} == {"conv", "fc", "max", "average", "add", "concat"}
     assert {case.batch for case in cases} == {1, 2, 3}
     assert min(shifts) < 0 < max(shifts)
     assert {stride for layer in layers for stride in layer.stride} == {1, 2, 3, 4}
@@ -181,9 +184,53 @@ def test_all_parameters_are_drawn() -> None:
     assert any(1 < layer.groups == layer.filters for layer in convolutions)
 
 
+def test_additions_are_drawn_in_all_forms() -> None:
+    networks = [build(case) for name in COUNTS for case in drawn(name)]
+    todo = [step for network in networks for step in steps(network)]
+    fused = [step for step in todo if len(step.parts) == 2]
+    alone = [step for step in todo if isinstance(step.parts[0], Add)]
+    assert {_own(step) for step in fused} == {0, 1}
+    assert alone and len(fused) > len(alone)
+    assert any(_adds_a_sum(network) for network in networks)
+    multipliers = [multiplier for step in [*fused, *alone] for multiplier in _addition(step).input_multipliers]
+    assert min(multipliers) < 1 << 30 < max(multipliers)
+
+
+def _adds_a_sum(network: Network) -> bool:
+    additions = [layer for layer in network.layers if isinstance(layer, Add)]
+    return any(isinstance(source, Add) for layer in additions for source in network.sources(layer.name))
+
+
+def _addition(step: Step) -> Add:
+    addition = step.parts[-1]
+    assert isinstance(addition, Add)
+    return addition
+
+
+def _own(step: Step) -> int:
+    """Return which input of a fused addition the layer before makes."""
+    return _addition(step).inputs.index(step.parts[0].name)
+
+
+def test_concatenations_are_drawn_in_all_forms() -> None:
+    cases = [case for name in COUNTS for case in drawn(name)]
+    networks = [(case.batch, build(case)) for case in cases]
+    wholes = [(batch, network, whole) for batch, network in networks for whole in network.layers]
+    concats = [(batch, network, whole) for batch, network, whole in wholes if isinstance(whole, Concat)]
+    assert {len(whole.channels) for _, _, whole in concats} == {2, 3}
+    assert any(whole.channels[-1] % 8 for _, _, whole in concats)
+    read = [batch for batch, network, whole in concats if _is_read(network, whole.name)]
+    assert {1} < set(read) and len(read) < len(concats)
+
+
+def _is_read(network: Network, name: str) -> bool:
+    sources = [source for layer in network.layers for source in network.sources(layer.name)]
+    return any(source is not None and source.name == name for source in sources)
+
+
 @pytest.mark.parametrize("latency_cycles", [1, 7, 100])
 def test_other_dram_latencies(latency_cycles: int, tmp_path: Path) -> None:
-    run_cases(examples(network_cases(), 15, seed=3), preset("tiny"), tmp_path, latency_cycles=latency_cycles)
+    run_cases(random_networks(15, seed=3), preset("tiny"), tmp_path, latency_cycles=latency_cycles)
 
 
 @pytest.mark.long
@@ -195,9 +242,10 @@ def test_other_dram_latencies(latency_cycles: int, tmp_path: Path) -> None:
         {"rows": 3, "cols": 5, "psum_spad_words": 3, "ifmap_spad_words": 16, "filter_spad_words": 24},
         {"rows": 9, "cols": 2, "lanes": 32, "ifmap_lane_words": 64, "psum_bank_words": 48, "drain_width": 16},
         {"rows": 5, "cols": 3, "ifmap_lane_words": 32, "parameter_words": 20, "filter_lane_words": 16},
+        {"cols": 9, "residual_fifo_beats": 16, "drain_width": 8, "drain_fifo_beats": 16, "queue_depth": 2},
     ],
     ids=lambda fields: ",".join(f"{name}={value}" for name, value in fields.items()),
 )
 def test_other_machines(fields: dict[str, int], tmp_path: Path) -> None:
     config = preset("tiny").with_fields({"name": "other", **fields})
-    run_cases(examples(network_cases(), 60, seed=4), config, tmp_path)
+    run_cases(random_networks(60, seed=4), config, tmp_path)
