@@ -8,7 +8,7 @@ JOBS ?= 2
 
 BIN := .venv/bin
 
-.PHONY: help run test test-all verilog sim sweep synth lint format docs clean
+.PHONY: help run test test-all verilog sim sweep bench synth lint format docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -48,6 +48,9 @@ sim: $(BIN)/eyas ## NETWORK on CONFIG
 
 sweep: .venv/plot ## SPACE: machines x networks, table, picture, two machines of the front on RTL
 	$(BIN)/eyas sweep $(SPACE) --verify 2
+
+bench: .venv/plot ## networks on eyeriss, beside Eyeriss; goes on where it stopped; writes docs/performance.md
+	$(BIN)/eyas bench --documents docs
 
 synth: .venv/synth ## area of CONFIG on ECP5
 	$(BIN)/eyas synth $(CONFIG)

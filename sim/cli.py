@@ -15,8 +15,11 @@ from compiler.program import compile_layers, compile_network
 from golden.machine import LATENCY_CYCLES
 from hw.config import PRESETS, AcceleratorConfig, ConfigError, preset
 from hw.spec import SpecError
+from sim.benchmark.items import ITEMS
+from sim.benchmark.run import run_bench
 from sim.build import TOOLS, check_tools
 from sim.describe import describe
+from sim.pictures import PlotError
 from sim.report import Report, make_report, table, verdict, write_report
 from sim.run import Outcome, Task, layers_task, network_task, run_tasks
 from sim.simulator import SimulationError
@@ -27,7 +30,7 @@ from sim.verilog import write
 
 #: Exit statuses: a result differs from its prediction; the user asked for something that cannot be.
 DIFFERENT, BAD_INPUT = 1, 2
-_USER_ERRORS = (ConfigError, NetworkError, SimulationError, SpecError, SweepError, SynthesisError)
+_USER_ERRORS = (ConfigError, NetworkError, PlotError, SimulationError, SpecError, SweepError, SynthesisError)
 
 
 class UsageError(ConfigError):
@@ -52,6 +55,12 @@ def parser() -> argparse.ArgumentParser:
     sweep_parser.add_argument("space", type=Path, metavar="SPACE.toml")
     sweep_parser.add_argument("--verify", type=int, default=0, metavar="K", help="run K machines of the front")
     sweep_parser.add_argument("--out", type=Path, default=Path("build/sweep"), metavar="DIR")
+    bench = commands.add_parser("bench", help="run the benchmark, or go on with it; figures beside their bars")
+    bench.add_argument("items", nargs="*", metavar="ITEM", help=f"{', '.join(item.name for item in ITEMS)} (all)")
+    bench.add_argument("--out", type=Path, default=Path("build/bench"), metavar="DIR", help="default build/bench")
+    bench.add_argument(
+        "--documents", type=Path, metavar="DIR", help="write the performance page (needs the extra plot)"
+    )
     commands.add_parser("configs", help="list the presets")
     _add_config(commands.add_parser("describe", help="one machine in numbers and a picture"), positional=True)
     verilog = commands.add_parser("verilog", help="write eyas.v, eyas.json and eyas.h")
@@ -175,6 +184,10 @@ def _sweep(options: argparse.Namespace) -> int:
     return 0 if result.verified else DIFFERENT
 
 
+def _bench(options: argparse.Namespace) -> int:
+    return run_bench(options.out, only=options.items, documents=options.documents)
+
+
 def _configs(_options: argparse.Namespace) -> int:
     for config in PRESETS.values():
         kib = config.global_buffer_bytes / 1024
@@ -208,6 +221,7 @@ def _synth(options: argparse.Namespace) -> int:
 _COMMANDS = {
     "run": _run,
     "sweep": _sweep,
+    "bench": _bench,
     "configs": _configs,
     "describe": _describe,
     "verilog": _verilog,
