@@ -14,7 +14,7 @@ from hw.drain_walker import LAYER, STRIP, DrainWalker
 from hw.layouts import ERROR_REPORT, PARAMETER, QUEUED_COMMAND, READ_REQUEST, command_layout, counts_layout
 from hw.residual_add import RESIDUAL
 from hw.residual_request import ResidualRequest
-from hw.write_master import WriteMaster
+from hw.write_master import WriteMaster, inside_window
 
 MARK = command_layout("mark")
 
@@ -241,8 +241,6 @@ class DrainEngine(wiring.Component):
             sender.send_snapshot.eq(self.capture),
             sender.snapshot.eq(self.snapshot),
             self.snapshot_index.eq(sender.snapshot_index),
-            master.window_base.eq(self.window_base),
-            master.window_limit.eq(self.window_limit),
             master.halt.eq(self.halt),
             self.written_give.eq(master.written_give),
             self.error.eq(master.error),
@@ -254,6 +252,8 @@ class DrainEngine(wiring.Component):
         reader, announced = self._reader, self._sender.announced
         write, block = announced.payload, reader.blocks.payload
         m.d.comb += write.index.eq(current.index)
+        for name, value in inside_window(write, self.window_base, self.window_limit).items():
+            m.d.comb += write[name].eq(value)
         with m.If(self.capture):
             m.d.comb += [
                 announced.valid.eq(1),

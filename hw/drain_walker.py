@@ -134,7 +134,10 @@ class DrainWalker(wiring.Component):
             block.parameter_address.eq(self._group_parameter + self._channel),
             block.address.eq(self._address),
         ]
-        return block.channels == channels_left, block.columns == self._pe_columns_left
+        # Not by way of the block's channels and columns: the path through their minima would be the machine's longest.
+        last_chunk = channels_left <= self._config.channel_block - self._lane
+        fits = self._pe_columns_left <= self._config.drain_width
+        return last_chunk, fits & (self._pe_columns_left <= self._rows_left)
 
     def _next_chunk(self, m: Module, block: data.View) -> None:
         m.d.sync += [

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,8 @@ OUTPUT_RANGE = data.StructLayout({"zero_point": signed(16), "minimum": signed(16
 LATENCY = 4
 """Cycles from psums in to activations out."""
 
-_INT32_MAX = (1 << 31) - 1
+#: A power of two to divide by, its half and the bits below the half; half and bits are zero if it is 1.
+_DIVISOR = data.StructLayout({"exponent": 5, "half": 32, "below_half": 32})
 
 
 class Requantise(wiring.Component):
@@ -62,28 +63,47 @@ class Requantise(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        scales = _delays(m, self.parameter, 3, name="parameter")
+        scales = _delays(m, self.parameter, 2, name="parameter")
         ranges = _delays(m, self.output, LATENCY, name="output")
+        divisor = self._divisor(m, scales[1].shift)
         columns = _skip(list(self.psums), self.first_column)
         for lane in range(self._config.drain_width):
             psum = columns[lane] if lane < len(columns) else columns[-1]
-            self._lane(m, lane, psum, scales, ranges[-1])
+            self._lane(m, lane, psum, scales, divisor, ranges[-1])
         return m
 
-    def _lane(self, m: Module, lane: int, psum: Value, scales: Sequence[Signal], output: Signal) -> None:
+    def _divisor(self, m: Module, shift: Value) -> data.View:
+        """Return, a cycle later, ``log2`` of the divisor and two masks that say where ties and halves are."""
+        divisor = Signal(_DIVISOR)
+        exponent = Mux(shift < 0, (-shift)[:5], 0)
+        half = Const(1, 32) << exponent >> 1
+        m.d.sync += [
+            divisor.exponent.eq(exponent),
+            divisor.half.eq(half),
+            divisor.below_half.eq(Mux(exponent == 0, 0, half - 1)),
+        ]
+        return divisor
+
+    def _lane(
+        self, m: Module, lane: int, psum: Value, scales: Sequence[data.View], divisor: data.View, output: data.View
+    ) -> None:
         biased = Signal(signed(32), name=f"biased_{lane}")
         shifted = Signal(signed(32), name=f"shifted_{lane}")
-        product = Signal(signed(64), name=f"product_{lane}")
-        high = Signal(signed(32), name=f"high_{lane}")
-        scaled = Signal(signed(32), name=f"scaled_{lane}")
+        product_low = Signal(signed(48), name=f"product_low_{lane}")
+        product_high = Signal(signed(48), name=f"product_high_{lane}")
+        high = Signal(signed(33), name=f"high_{lane}")
+        floor = Signal(signed(33), name=f"floor_{lane}")
+        up = Signal(name=f"up_{lane}")
         m.d.sync += [
             biased.eq(psum + self.parameter.bias),
             shifted.eq(biased << Mux(scales[0].shift > 0, scales[0].shift[:5], 0)),
-            product.eq(shifted * scales[1].multiplier),
-            scaled.eq(_divide(high, scales[2].shift)),
+            product_low.eq(shifted * scales[1].multiplier[:16]),
+            product_high.eq(shifted * scales[1].multiplier[16:].as_signed()),
+            floor.eq(high >> divisor.exponent),
+            up.eq(_round_up(high, divisor)),
         ]
-        m.d.comb += high.eq(_high(product))
-        centred = scaled + output.zero_point
+        m.d.comb += high.eq(_high(product_low, product_high))
+        centred = floor + output.zero_point + up
         limited = Mux(centred > output.maximum, output.maximum, centred)
         m.d.comb += self.activations[lane].eq(Mux(centred < output.minimum, output.minimum, limited))
 
@@ -107,14 +127,16 @@ def _skip(values: list[Value], count: Value) -> list[Value]:
     return values
 
 
-def _high(product: Signal) -> Value:
-    """Return ``product / 2**31`` rounded to nearest, halves up; only the product of two -2**31 saturates."""
-    rounded = (product >> 31) + product[30]
-    return Mux(rounded > _INT32_MAX, _INT32_MAX, rounded)
+def _high(product_low: Signal, product_high: Signal) -> Value:
+    """Return ``(product_low + 2**16 * product_high) / 2**31`` rounded half up.
+
+    Only -2**31 times itself gives 2**31, which should saturate to 2**31 - 1: divided by 2 or more both are the same,
+    and undivided both are above every ``output.maximum``.
+    """
+    return ((product_low >> 16) + product_high + (1 << 14))[15:48].as_signed()
 
 
-def _divide(value: Value, shift: Value) -> Value:
-    """Return ``value / 2**-shift`` rounded to nearest, halves away from zero, if ``shift`` is negative."""
-    exponent = Mux(shift < 0, (-shift)[:5], 0)
-    half = (1 << exponent) >> 1
-    return (value + half - ((value < 0) & (exponent != 0))) >> exponent
+def _round_up(value: Value, divisor: data.View) -> Value:
+    """Return whether ``value / 2**exponent`` rounded to nearest, halves away from zero, is above its floor."""
+    above_tie = (value & divisor.below_half).any()
+    return (value & divisor.half).any() & (above_tie | (value >= 0))

@@ -1,7 +1,7 @@
 """Residual addition: a second feature map added to the ofmap's beats, bit-exact to TFLite's int8 ADD."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
@@ -21,6 +21,10 @@ _HIGH_SHIFT = 31
 """Fraction bits of a multiplier."""
 
 
+#: A right shift; what to add before it to round a value from 0 up, and a negative one.
+_SHIFT = data.StructLayout({"amount": 5, "half": _HIGH_SHIFT, "less": _HIGH_SHIFT})
+
+
 class ResidualAdd(wiring.Component):
     """Add one residual beat to each beat, lane by lane, if enabled; otherwise pass the beats on.
 
@@ -38,7 +42,7 @@ class ResidualAdd(wiring.Component):
     Members
     -------
     settings : In(RESIDUAL)
-        What to do; constant while there are beats.
+        What to do; constant while there are beats, and for a cycle before.
     zero_point : In(signed(activation_bits))
         Of the beats of the block that becomes complete in this cycle.
     residual_data : In(stream of bus words)
@@ -85,9 +89,9 @@ class ResidualAdd(wiring.Component):
         zero_point = Signal(signed(bits))
         with m.If(self.complete):
             m.d.sync += zero_point.eq(self.zero_point)
-        beat = self.beat.data
+        beat, shifts = self.beat.data, self._shifts(m)
         lanes = [
-            self._lane(m, lane, beat.word_select(lane, bits), zero_point, fifo.r_data.word_select(lane, bits))
+            self._lane(m, lane, beat.word_select(lane, bits), zero_point, fifo.r_data.word_select(lane, bits), shifts)
             for lane in range(config.channel_block)
         ]
         self._choose(m, Cat(lanes))
@@ -111,18 +115,35 @@ class ResidualAdd(wiring.Component):
                 self.sum.eq(self.beat),
             ]
 
-    def _lane(self, m: Module, lane: int, activation: Value, zero_point: Value, residual: Value) -> Signal:
+    def _shifts(self, m: Module) -> tuple[data.View, ...]:
+        """Return the shifts of own activations, residual and sum, with the masks that round them, from registers."""
+        names = ("shift", "residual_shift", "sum_shift")
+        shifts = tuple(Signal(_SHIFT, name=name) for name in names)
+        for shift, name in zip(shifts, names, strict=True):
+            amount = self.settings[name]
+            m.d.sync += [
+                shift.amount.eq(amount),
+                shift.half.eq(Cat(amount == i + 1 for i in range(_HIGH_SHIFT))),
+                shift.less.eq(Cat(amount > i + 1 for i in range(_HIGH_SHIFT))),
+            ]
+        return shifts
+
+    def _lane(
+        self,
+        m: Module,
+        lane: int,
+        activation: Value,
+        zero_point: Value,
+        residual: Value,
+        shifts: tuple[data.View, ...],
+    ) -> Signal:
         """Build the pipeline of one lane; return its sum, six cycles after the addends."""
+        own_shift, residual_shift, sum_shift = shifts
         settings, bits = self.settings, self._config.activation_bits
+        residual_zero_point = settings.residual_zero_point[:bits].as_signed()
         addends = (
-            ("own", activation, zero_point, settings.multiplier, settings.shift),
-            (
-                "residual",
-                residual,
-                settings.residual_zero_point[:bits].as_signed(),
-                settings.residual_multiplier,
-                settings.residual_shift,
-            ),
+            ("own", activation, zero_point, settings.multiplier, own_shift),
+            ("residual", residual, residual_zero_point, settings.residual_multiplier, residual_shift),
         )
         scaled = []
         for name, value, zero, multiplier, shift in addends:
@@ -132,34 +153,32 @@ class ResidualAdd(wiring.Component):
             nudged = _nudge(product, _HIGH_SHIFT - _LEFT_SHIFT, shift)
             kept = Signal(nudged.shape(), name=f"{name}_nudged_{lane}")
             m.d.sync += kept.eq(nudged)
-            scaled.append(kept >> shift)
-        return self._sum(m, lane, scaled[0] + scaled[1])
+            scaled.append(kept >> shift.amount)
+        return self._sum(m, lane, scaled[0] + scaled[1], sum_shift)
 
-    def _sum(self, m: Module, lane: int, total: Value) -> Signal:
+    def _sum(self, m: Module, lane: int, total: Value, shift: data.View) -> Signal:
         """Scale and clamp the sum of both addends, three cycles later."""
         settings = self.settings
         raw = Signal(signed(self._config.operand_bits + _LEFT_SHIFT + 1), name=f"raw_{lane}")
         product = Signal(signed(len(raw) + len(settings.sum_multiplier)), name=f"product_{lane}")
-        scaled = Signal(raw.shape(), name=f"scaled_{lane}")
+        nudged = Signal(signed(len(raw) + 2), name=f"nudged_{lane}")
         result = Signal(signed(self._config.activation_bits), name=f"sum_{lane}")
         m.d.sync += [
             raw.eq(total),
             product.eq(raw * settings.sum_multiplier),
-            scaled.eq(_nudge(product, _HIGH_SHIFT, settings.sum_shift) >> settings.sum_shift),
+            nudged.eq(_nudge(product, _HIGH_SHIFT, shift)),
         ]
-        centred = scaled + settings.sum_zero_point
+        centred = (nudged >> shift.amount) + settings.sum_zero_point
         limited = Mux(centred > settings.sum_maximum, settings.sum_maximum, centred)
         m.d.comb += result.eq(Mux(centred < settings.sum_minimum, settings.sum_minimum, limited))
         return result
 
 
-def _nudge(product: Signal, drop: int, shift: Value) -> Value:
+def _nudge(product: Signal, drop: int, shift: data.View) -> Value:
     """Return what has to be shifted right by ``shift`` to get ``product / 2**drop / 2**shift`` with two roundings.
 
     The first rounds halves up, the second away from zero: it adds a half, or a unit less if the value is negative. For
     this the product's sign will do: a negative product that is rounded to zero gives zero with both. The two roundings
     share one adder: the bit below those that stay is its carry.
     """
-    half = Cat(shift == i + 1 for i in range(_HIGH_SHIFT))
-    less = Cat(shift > i + 1 for i in range(_HIGH_SHIFT))
-    return (Cat(1, product[drop:]).as_signed() + Cat(product[drop - 1], Mux(product < 0, less, half))) >> 1
+    return (Cat(1, product[drop:]).as_signed() + Cat(product[drop - 1], Mux(product < 0, shift.less, shift.half))) >> 1

@@ -1,6 +1,6 @@
 """AXI4 write master of drain."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -15,10 +15,36 @@ from hw.layouts import ERROR_REPORT
 _BEATS = unsigned(bits_for(spec.SNAPSHOT_BEATS))
 
 #: Consecutive words to write; the first ``split`` of them lie before the next 4 KiB border. ``written`` tokens are due
-#: when DRAM has them all; ``index`` is the command that wants it.
+#: when DRAM has them all; ``index`` is the command that wants it. ``first_inside`` and ``inside``: the words before the
+#: border, and all words, lie in the window.
 WRITE = data.StructLayout(
-    {"address": 32, "beats": _BEATS, "split": _BEATS, "written": 4, "index": spec.COMMAND_INDEX_BITS}
+    {
+        "address": 32,
+        "beats": _BEATS,
+        "split": _BEATS,
+        "written": 4,
+        "index": spec.COMMAND_INDEX_BITS,
+        "first_inside": 1,
+        "inside": 1,
+    }
 )
+
+
+def inside_window(write: data.View, base: Value, limit: Value) -> dict[str, Value]:
+    """Return ``first_inside`` and ``inside`` of a write.
+
+    Parameters
+    ----------
+    write : View of WRITE
+        Its address and beats.
+    base, limit : Value
+        First byte that may be written, and first byte after those.
+    """
+    page_bits = bits_for(PAGE_BYTES - 1)
+    above_base = write.address >= base
+    end_kept = write.address + (write.beats << 3) <= limit
+    border_kept = Cat(Const(0, page_bits), write.address[page_bits:] + 1) <= limit
+    return {"first_inside": above_base & (end_kept | border_kept), "inside": above_base & end_kept}
 
 
 class WriteMaster(wiring.Component):
@@ -42,8 +68,6 @@ class WriteMaster(wiring.Component):
         Their beats.
     axi : Out(axi_write_signature(config))
         The bus.
-    window_base, window_limit : In(32)
-        First byte that may be written, and first byte after those.
     halt : In(1)
         Issue no more bursts.
     acknowledged : Out(1)
@@ -65,8 +89,6 @@ class WriteMaster(wiring.Component):
                 "writes": In(stream.Signature(WRITE)),
                 "beats": In(stream.Signature(beat_layout(config))),
                 "axi": Out(axi_write_signature(config)),
-                "window_base": In(32),
-                "window_limit": In(32),
                 "halt": In(1),
                 "acknowledged": Out(1),
                 "written_give": Out(spec.SEMAPHORE_BITS),
@@ -83,8 +105,8 @@ class WriteMaster(wiring.Component):
         burst = Signal(WRITE)
         answered = Signal(WRITE)
         issued = Signal()
-        self._cut(m, burst, issued)
-        refused = self._offer(m, burst, bursts.w_rdy)
+        inside = self._cut(m, burst, issued)
+        refused = self._offer(m, burst, bursts.w_rdy, inside)
         self._pass_beats(m, issued)
         failed = axi.bvalid & axi.bresp[1]
         m.d.comb += [
@@ -110,8 +132,8 @@ class WriteMaster(wiring.Component):
             ]
         return m
 
-    def _cut(self, m: Module, burst: data.View, issued: Signal) -> None:
-        """Drive the burst that comes next and take a write with its last one."""
+    def _cut(self, m: Module, burst: data.View, issued: Signal) -> Value:
+        """Drive the burst that comes next and take a write with its last one; return whether it is in the window."""
         write = self.writes.payload
         second = Signal()
         is_last = second | (write.split == write.beats)
@@ -126,18 +148,16 @@ class WriteMaster(wiring.Component):
             m.d.comb += burst.written.eq(0)
         with m.If(issued):
             m.d.sync += second.eq(~is_last)
+        return Mux(second, write.inside, write.first_inside)
 
-    def _offer(self, m: Module, burst: data.View, has_room: Signal) -> Signal:
+    def _offer(self, m: Module, burst: data.View, has_room: Signal, inside: Value) -> Signal:
         """Drive AW; return whether the burst is refused now."""
         axi = self.axi
         waiting = Signal()
         stopped = Signal()
-        inside = Signal()
         may_issue = Signal()
         refused = Signal()
-        end = burst.address + burst.beats * self._config.bus_bytes
         m.d.comb += [
-            inside.eq((burst.address >= self.window_base) & (end <= self.window_limit)),
             may_issue.eq(has_room & ~self.halt & ~stopped),
             refused.eq(self.writes.valid & ~waiting & may_issue & ~inside & ~axi.bvalid),
             axi.awvalid.eq(self.writes.valid & (waiting | (may_issue & inside))),

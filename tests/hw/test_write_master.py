@@ -4,11 +4,12 @@ import random
 from dataclasses import dataclass, field, replace
 
 import pytest
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.sim import Simulator
 
 from hw import spec
 from hw.config import PRESETS
-from hw.write_master import WriteMaster
+from hw.write_master import WRITE, WriteMaster, inside_window
 
 TINY = PRESETS["tiny"]
 AW = ("awaddr", "awlen", "awsize", "awburst", "awid")
@@ -24,6 +25,7 @@ class Write:
     beats: int
     written: int
     index: int
+    window: tuple[int, int] = (0, 0xFFFF_FFFF)
     bursts: list[tuple[int, int]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -35,13 +37,16 @@ class Write:
     @property
     def payload(self) -> dict[str, int]:
         """The request."""
-        split = self.bursts[0][1]
+        base, limit = self.window
+        kept = [base <= low and low + 8 * beats <= limit for low, beats in self.bursts]
         return {
             "address": self.address,
             "beats": self.beats,
-            "split": split,
+            "split": self.bursts[0][1],
             "written": self.written,
             "index": self.index,
+            "first_inside": kept[0],
+            "inside": all(kept),
         }
 
 
@@ -111,6 +116,31 @@ def _take(ctx, dut: WriteMaster, writes: list[Write], beats: list[tuple[int, int
         beats.pop(0)
 
 
+def test_what_is_inside_the_window() -> None:
+    """Of writes that cross a 4 KiB border and others, around both ends of the window."""
+    rng = random.Random(5)
+    window = tuple(8 * rng.randrange(1 << 16) + end for end in (0, 1 << 20))
+    write, base, limit = Signal(WRITE), Signal(32), Signal(32)
+    found = Signal(2)
+    m = Module()
+    m.d.comb += found.eq(Cat(inside_window(write, base, limit).values()))
+
+    async def testbench(ctx) -> None:
+        ctx.set(base, window[0])
+        ctx.set(limit, window[1])
+        for end in (*window, 4096 * (window[0] // 4096), 4096 * (window[1] // 4096)):
+            for offset in range(-80, 88, 8):
+                expected = Write(end + offset, rng.randint(1, 8), 0, 0, window)
+                ctx.set(write.address, expected.address)
+                ctx.set(write.beats, expected.beats)
+                first, whole = expected.payload["first_inside"], expected.payload["inside"]
+                assert ctx.get(found) == first + 2 * whole, (expected, window)
+
+    simulator = Simulator(m)
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
 @pytest.mark.parametrize("outstanding", [1, 3])
 @pytest.mark.parametrize("patience", [(1, 1, 1), (0.3, 0.9, 0.3), (0.05, 1, 1), (0.9, 0.3, 0.1)])
 def test_any_bus(outstanding: int, patience: tuple[float, float, float]) -> None:
@@ -125,7 +155,6 @@ def test_any_bus(outstanding: int, patience: tuple[float, float, float]) -> None
 
     async def testbench(ctx) -> None:
         left, beats_left = list(writes), list(beats)
-        ctx.set(dut.window_limit, 0xFFFF_FFFF)
         valid = False
         while len(bus.answered) < len(bursts):
             valid = bool(left) and (ctx.get(dut.axi.awvalid) or rng.random() < 0.8)
@@ -168,7 +197,8 @@ def test_any_bus(outstanding: int, patience: tuple[float, float, float]) -> None
 )
 def test_a_burst_outside_the_window_is_reported_once_and_stops_all(address: int, beats: int, refused) -> None:
     dut = WriteMaster(config=TINY)
-    write, good = Write(address, beats, 0, 77), Write(0x2000, 1, 0, 78)
+    window = (0x2000, 0x4000)
+    write, good = Write(address, beats, 0, 77, window), Write(0x2000, 1, 0, 78, window)
     expected = [*write.bursts, *good.bursts]
     if refused is not None:
         expected = expected[: [burst[0] for burst in expected].index(refused)]
@@ -176,8 +206,6 @@ def test_a_burst_outside_the_window_is_reported_once_and_stops_all(address: int,
     errors = []
 
     async def testbench(ctx) -> None:
-        ctx.set(dut.window_base, 0x2000)
-        ctx.set(dut.window_limit, 0x4000)
         left = [write, good]
         beats_left = [(i, 0xFF, i == n - 1) for _, n in (*write.bursts, *good.bursts) for i in range(n)]
         for _ in range(60):
@@ -204,7 +232,6 @@ def test_a_bus_may_want_the_beats_before_it_accepts_the_command() -> None:
     bus = Bus(dut, random.Random(3), (0, 1, 1))
 
     async def testbench(ctx) -> None:
-        ctx.set(dut.window_limit, 0xFFFF_FFFF)
         left, beats = list(writes), [(0, 0xFF, j == n - 1) for _, n in bursts for j in range(n)]
         for _ in range(100):
             bus.patience = (sum(beat[2] for beat in bus.w) > len(bus.aw), 1, 1)
@@ -223,8 +250,8 @@ def test_an_error_response_goes_before_a_burst_outside_the_window() -> None:
     errors = []
 
     async def testbench(ctx) -> None:
-        ctx.set(dut.window_limit, 0x2000)
-        left, beats = [Write(0, 1, 0, 1), Write(0x3000, 1, 0, 2)], [(0, 0xFF, 1)]
+        window = (0, 0x2000)
+        left, beats = [Write(0, 1, 0, 1, window), Write(0x3000, 1, 0, 2, window)], [(0, 0xFF, 1)]
         bus = Bus(dut, random.Random(1), (1, 1, 1))
         bus.errors = {0}
         for _ in range(10):
@@ -246,7 +273,6 @@ def test_halt_ends_what_was_shown_and_shows_no_more() -> None:
     dut = WriteMaster(config=TINY)
 
     async def testbench(ctx) -> None:
-        ctx.set(dut.window_limit, 0xFFFF_FFFF)
         left, beats = [Write(64 * i, 1, 0, i) for i in range(3)], [(i, 0xFF, 1) for i in range(3)]
         bus = Bus(dut, random.Random(1), (0, 1, 1))
         for cycle in range(20):
