@@ -20,6 +20,8 @@ from sim.benchmark.run import run_bench
 from sim.build import TOOLS, check_tools
 from sim.describe import describe
 from sim.pictures import PlotError
+from sim.place import place
+from sim.place import text as placement_text
 from sim.report import Report, make_report, table, verdict, write_report
 from sim.run import Outcome, Task, layers_task, network_task, run_tasks
 from sim.simulator import SimulationError
@@ -68,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     verilog.add_argument("--out", type=Path, metavar="DIR", help="default build/CONFIG")
     synth = commands.add_parser("synth", help="area on ECP5 (needs the extra synth)")
     _add_config(synth, positional=True)
+    synth.add_argument("--place", action="store_true", help="place and route as well, for the clock rate: hours")
     synth.add_argument("--out", type=Path, metavar="DIR", help="default build/CONFIG")
     return root
 
@@ -215,6 +218,8 @@ def _synth(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "area.csv").write_text(csv_table(usages))
     print(area_table(usages), f"table: {folder / 'area.csv'}", sep="\n")
+    if options.place:
+        print(placement_text(place(config, folder=folder / "place")))
     return 0
 
 

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,8 +176,14 @@ def _run_nextpnr(options: Sequence[str], *, folder: Path) -> None:
     report.unlink(missing_ok=True)
     fixed = ("--json", "design.json", "--report", report.name, "--log", "place.log", "--quiet")
     relaxed = ("--freq", str(GOAL_MHZ), "--timing-allow-fail", "--lpf-allow-unconstrained")
+    engines = (
+        "--placer",
+        "static",
+        "--router",
+        "router2",
+    )  # the default ones take hours for a chip that is nearly full
     result = subprocess.run(
-        [sys.executable, "-c", _RUN, *options, *fixed, *relaxed],
+        [sys.executable, "-c", _RUN, *fixed, *relaxed, *engines, *options],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -202,15 +208,18 @@ def read_report(report: Mapping[str, Any], scopes: Iterable[str]) -> Placement:
     path = next(path for path in report["critical_paths"] if path["from"] == path["to"] == f"posedge {clock}")
     known = sorted(scopes, key=len, reverse=True)
     used = {kind: (count["used"], count["available"]) for kind, count in report["utilization"].items() if count["used"]}
-    return Placement(frequency["achieved"], used, tuple(_step(step, known) for step in path["path"]))
+    return Placement(frequency["achieved"], used, tuple(_steps(path["path"], known)))
 
 
-def _step(step: Mapping[str, Any], scopes: Sequence[str]) -> Step:
-    cell = step["from"]["cell"]
-    scope = next((scope for scope in scopes if cell.startswith(f"{scope}.")), "")
-    signal = _CELL_SUFFIX.sub("", cell.removeprefix(f"{scope}."))
-    component = scope.removeprefix(_INNER).removeprefix(".")
-    return Step(component, signal, step["type"], step["delay"])
+def _steps(path: Sequence[Mapping[str, Any]], scopes: Sequence[str]) -> Iterator[Step]:
+    component, signal = "", ""
+    for step in path:
+        cell = step["from"]["cell"]
+        if not cell.startswith("$"):  # nextpnr's own cells go on with what comes before them
+            scope = next((scope for scope in scopes if cell.startswith(f"{scope}.")), "")
+            signal = _CELL_SUFFIX.sub("", cell.removeprefix(f"{scope}."))
+            component = scope.removeprefix(_INNER).removeprefix(".")
+        yield Step(component, signal, step["type"], step["delay"])
 
 
 def text(placement: Placement) -> str:

@@ -109,6 +109,7 @@ def test_frame_reaches_every_bit_of_every_port() -> None:
     simulator.run()
 
 
+@pytest.mark.long
 def test_path_of_a_component(tmp_path: Path) -> None:
     _need_tools()
     placement = place.place_component(Outer(), folder=tmp_path, device=SMALLEST)
@@ -131,9 +132,10 @@ def test_same_seed_same_placement(tmp_path: Path) -> None:
     assert other.path != one.path
 
 
+@pytest.mark.long
 def test_what_does_not_fit(tmp_path: Path) -> None:
     _need_tools()
-    with pytest.raises(SynthesisError, match="^nextpnr has failed: ERROR: .*MULT18X18D"):
+    with pytest.raises(SynthesisError, match="^nextpnr has failed: ERROR: "):
         place.place_component(Multipliers(), folder=tmp_path, device=SMALLEST)
 
 
@@ -150,7 +152,8 @@ def test_report_in_terms_of_instances() -> None:
                 "path": [
                     _hop("machine.drain.scaled_3_TRELLIS_FF_Q_2", "clk-to-q", 0.5),
                     _hop("machine.drain.scaled_3_TRELLIS_FF_Q_2", "routing", 1.0),
-                    _hop("machine.drain.sender.o_LUT4_Z_D_LUT4_Z", "logic", 1.5),
+                    _hop("machine.drain.sender.o_LUT4_Z_D_LUT4_Z", "logic", 0.5),
+                    _hop("$nextpnr_CCU2C_7$CCU2_COMB0", "logic", 1.0),
                     _hop("driving_TRELLIS_FF_Q", "setup", 1.0),
                 ],
             },
@@ -160,7 +163,8 @@ def test_report_in_terms_of_instances() -> None:
     assert placement.path == (
         Step("drain", "scaled_3", "clk-to-q", 0.5),
         Step("drain", "scaled_3", "routing", 1.0),
-        Step("drain.sender", "o", "logic", 1.5),
+        Step("drain.sender", "o", "logic", 0.5),
+        Step("drain.sender", "o", "logic", 1.0),
         Step("", "driving", "setup", 1.0),
     )
     assert placement.fmax_mhz == 250.0
