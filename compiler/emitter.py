@@ -20,8 +20,6 @@ from hw.config import AcceleratorConfig
 
 #: Ifmap regions in the lanes at once: what a command's token field can count.
 MAXIMUM_REGIONS = next(f.maximum for f in spec.COMMAND["load.ifmap"].fields if f.name == "wait_ifmap_free")
-
-
 #: What the machine starts with, and what turns residuals off.
 NO_RESIDUAL: Fields = {field.name: 0 for field in spec.COMMAND["drain.residual"].fields}
 

@@ -6,7 +6,7 @@ import functools
 import math
 from dataclasses import dataclass
 
-from compiler.mapping import ArrayShape, Mapping, Turn, region_words, ring_columns
+from compiler.mapping import MAXIMUM_STRIPS, ArrayShape, Mapping, Turn, region_words, ring_columns
 from compiler.work import Work
 from golden.execute_model import ceil_div
 from hw.config import AcceleratorConfig
@@ -162,7 +162,7 @@ class Estimator:
 
     def _psum_bubble(self, mapping: Mapping, psums: int, last_pass: int, drain: int) -> int:
         """Cycles that a group of strips waits for the psum banks."""
-        places = min(self._config.psum_bank_words // (mapping.columns * psums), 15)
+        places = min(self._config.psum_bank_words // (mapping.columns * psums), MAXIMUM_STRIPS)
         if places > mapping.strips:
             return 0
         return max(0, drain + 2 * self._config.rows - (mapping.strips - 1) * last_pass)

@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     verilog.add_argument("--out", type=Path, metavar="DIR", help="default build/CONFIG")
     synth = commands.add_parser("synth", help="area on ECP5 (needs the extra synth)")
     _add_config(synth, positional=True)
-    synth.add_argument("--place", action="store_true", help="place and route as well, for the clock rate: hours")
+    synth.add_argument("--place", action="store_true", help="place and route as well, for the clock rate (slow)")
     synth.add_argument("--out", type=Path, metavar="DIR", help="default build/CONFIG")
     return root
 
