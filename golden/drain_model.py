@@ -204,7 +204,7 @@ class Drain(Engine):
             self._residuals.finish(last, block.beats)
             now["add.done"] += block.reads * block.beats
             now["dram.residual.read_bytes"] += block.beats * config.bus_bytes
-        pieces = list(split_bursts(block.address, block.beats, bus_bytes=config.bus_bytes, burst_beats=256))
+        pieces = list(split_bursts(block.address, block.beats, bus_bytes=config.bus_bytes))
         for number, (_, beats) in enumerate(pieces):
             tokens = strip["signal_written"] if block.last and number == len(pieces) - 1 else 0
             self._bursts.append((complete + 1, beats, tokens))

@@ -11,6 +11,8 @@ from hw.config import AcceleratorConfig
 
 #: AXI4: a burst must not cross this address boundary (IHI 0022, A3.4.1).
 BOUNDARY_BYTES = 4096
+#: Longest burst of AXI4 (IHI 0022, A3.4.1): what drain's blocks, which are shorter, are cut at.
+LONGEST_BURST_BEATS = 256
 
 
 class Timeline:
@@ -47,7 +49,9 @@ class Reader(Protocol):
         """The burst's beats were handshaken from cycle ``first`` on."""
 
 
-def split_bursts(address: int, beats: int, *, bus_bytes: int, burst_beats: int) -> Iterator[tuple[int, int]]:
+def split_bursts(
+    address: int, beats: int, *, bus_bytes: int, burst_beats: int = LONGEST_BURST_BEATS
+) -> Iterator[tuple[int, int]]:
     """Yield (address, beats) of AXI bursts: at most ``burst_beats`` long, never across 4 KiB."""
     while beats:
         room = (BOUNDARY_BYTES - address % BOUNDARY_BYTES) // bus_bytes

@@ -107,7 +107,7 @@ class Residuals:
         room = self._pops[index] + 1 if index >= 0 else 0
         self._credits.take(block.beats)
         address = (block.address + self._offset) % (1 << 32)
-        pieces = split_bursts(address, block.beats, bus_bytes=self._config.bus_bytes, burst_beats=256)
+        pieces = split_bursts(address, block.beats, bus_bytes=self._config.bus_bytes)
         self._bursts.extend(beats for _, beats in pieces)
         self._want(max(self._shown, credit, room))
         return True

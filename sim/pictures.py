@@ -100,11 +100,24 @@ def utilisation_picture(report: Mapping[str, Any], path: Path) -> None:
     _save(figure, path)
 
 
-def _figure(panels: int) -> Any:
+def require_matplotlib() -> None:
+    """Check that pictures can be drawn.
+
+    Raises
+    ------
+    PlotError
+        If matplotlib is not installed.
+    """
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError:
         raise PlotError("pictures need matplotlib: install the extra plot, pip install 'eyas[plot]'") from None
+
+
+def _figure(panels: int) -> Any:
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(WIDTH_INCHES * max(1, panels), 4.0), layout="constrained")
 
 

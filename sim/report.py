@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from golden.energy import energy
 from hw import spec
 from hw.config import AcceleratorConfig
+from sim.files import write_text
 from sim.run import Outcome
 
 #: Columns of the table: title and the counters it sums up.
@@ -153,9 +153,6 @@ def verdict(report: Report) -> str:
 
 def write_report(report: Report, folder: Path) -> Path:
     """Write ``report.json`` into a folder, whole or not at all, and return its path."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.json"
-    temporary = path.with_suffix(".json.writing")
-    temporary.write_text(json.dumps(report, indent=2) + "\n")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(report, indent=2) + "\n")
     return path

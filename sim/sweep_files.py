@@ -6,10 +6,10 @@ import csv
 import dataclasses
 import io
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sim.files import write_text
 from sim.pictures import PicturePoint, PlotError, pareto_picture
 
 if TYPE_CHECKING:
@@ -25,22 +25,16 @@ def write_results(result: SweepResult, out: Path) -> None:
 
     ``result.files`` and ``result.note`` say what was written and what was not.
     """
-    out.mkdir(parents=True, exist_ok=True)
     files = {"sweep.csv": _csv(result), "sweep.json": json.dumps(_json(result), indent=2) + "\n"}
-    result.files = [_replace(out / name, text) for name, text in files.items()]
+    for name, text in files.items():
+        write_text(out / name, text)
+    result.files = [out / name for name in files]
     try:
         pareto_picture(_panels(result), out / "sweep.png")
     except PlotError as error:
         result.note = str(error)
     else:
         result.files.append(out / "sweep.png")
-
-
-def _replace(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(text, newline="")
-    os.replace(temporary, path)
-    return path
 
 
 def _figures(point: Point, cost: Cost) -> dict[str, object]:

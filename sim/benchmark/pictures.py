@@ -7,8 +7,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from sim.benchmark.results import CYCLE_COUNTERS, ItemResult, eyeriss_layers, find, lower_bound_bytes, write_text
-from sim.pictures import PlotError
+from sim.benchmark.results import CYCLE_COUNTERS, ItemResult, eyeriss_layers, find, lower_bound_bytes
+from sim.files import write_text
+from sim.pictures import require_matplotlib
 
 #: Narrow and with large letters, to be read on a phone.
 WIDTH_INCHES = 5.0
@@ -30,20 +31,6 @@ _CYCLES: dict[str, tuple[str, str]] = {
     "rest": ("launch, flush, hold, start, end", "#bbbbbb"),
 }
 Series = Mapping[str, tuple[Sequence[float], str]]
-
-
-def require_matplotlib() -> None:
-    """Check that pictures can be drawn.
-
-    Raises
-    ------
-    PlotError
-        If matplotlib is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise PlotError("pictures need matplotlib: install the extra plot, pip install 'eyas[plot]'") from None
 
 
 def draw(results: Sequence[ItemResult], folder: Path) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from compiler.assemble import CompiledLayer
@@ -197,17 +195,6 @@ def lower_bound_bytes(result: ItemResult, layer: Measured) -> float:
     on_chip = sum(machine[f"{part}_bytes"] for part in ("ifmap_buffer", "psum_buffer", "filter_buffer", "scratchpad"))
     assert layer.shape is not None
     return dram_bound_bytes(layer.shape, result.item.batch, on_chip, 1)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def collected(results: Sequence[ItemResult]) -> str:

@@ -22,7 +22,7 @@ from golden.machine import LATENCY_CYCLES, Prediction, predict
 from hw.config import AcceleratorConfig, ConfigError
 from sim.benchmark.checks import missed
 from sim.benchmark.items import ITEMS, Item, Step, steps_of
-from sim.benchmark.pictures import draw, require_matplotlib
+from sim.benchmark.pictures import draw
 from sim.benchmark.progress import Progress
 from sim.benchmark.report import document, summary
 from sim.benchmark.results import (
@@ -33,9 +33,10 @@ from sim.benchmark.results import (
     collected,
     layer_entry,
     machine_entry,
-    write_text,
 )
 from sim.build import ROOT, check_tools
+from sim.files import write_text
+from sim.pictures import require_matplotlib
 from sim.report import layer_counts
 from sim.run import Outcome, layers_task, machine_verilog, network_task, run_tasks
 

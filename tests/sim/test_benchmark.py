@@ -17,9 +17,10 @@ from sim.benchmark.checks import checks, missed
 from sim.benchmark.items import ITEMS, Item, steps_of
 from sim.benchmark.pictures import draw
 from sim.benchmark.report import document, summary
-from sim.benchmark.results import ItemResult, Measured, collected, find, load_collected, lower_bound_bytes, write_text
+from sim.benchmark.results import ItemResult, Measured, collected, find, load_collected, lower_bound_bytes
 from sim.benchmark.run import run_bench
 from sim.build import SimulationError
+from sim.files import write_text
 
 DOCS = Path(__file__).parents[2] / "docs"
 LAYER = Item(name="layer", title="a layer", network="conv:C=3,M=4,H=8,W=8,R=3,S=3", config="tiny")
