@@ -1,138 +1,162 @@
-"""What the cost model's engines share: a command queue, idle time, marks and counts."""
+"""What the cost model's engines share: command queues, and marks; section 1 of docs/timing.md.
+
+Each engine's state is a dataclass of integers and lists of integers. Functions change it; they are in a form that
+:mod:`golden.compiled` can compile. What is as long as the program is in ``data``, one vector for all, and states hold
+addresses in it. Cycles that are not known yet are :data:`NEVER`.
+"""
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
-from golden.tokens import Sleeper
+from golden.compiled import compilable
 from hw import spec
+from hw.config import RANGES
 
 Fields = dict[str, int]
 
-
-@dataclass
-class Counts:
-    """Running counters of one engine and their values at each mark."""
-
-    engine: str
-    now: dict[str, int] = field(default_factory=dict)
-    snapshots: list[dict[str, int]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.now = dict.fromkeys(spec.engine_counters(self.engine), 0)
-
-    def capture(self) -> None:
-        """Remember the counters' present values."""
-        self.snapshots.append(dict(self.now))
+#: Numbers of the engines; those with queues are in the order of :data:`hw.spec.ENGINES`.
+LOAD, STAGE, DELIVER, MAC, DRAIN, FETCH = range(6)
+QUEUES = len(spec.ENGINES)
+NEVER = 1 << 60
+#: Entries that are remembered of each queue: a power of two.
+SLOTS = RANGES["queue_depth"][1]
 
 
-class Marks:
-    """Snapshot hand-shake: an engine may capture mark k + 1 once mark k is written.
+@dataclass(slots=True)
+class Queues:
+    """The command queues.
 
     Members
     -------
-    engines : list of Sleeper
-        Who waits for captures and writes.
-    """
-
-    def __init__(self) -> None:
-        self.engines: list[Sleeper] = []
-        self.captured: dict[str, list[int]] = {name: [] for name in ("fetch", "load", "stage", "deliver", "mac")}
-        self.written: list[int] = []
-
-    def free(self, engine: str, started: int | None = None) -> int | None:
-        """First cycle in which the engine's snapshot is free for its next mark, None while unknown.
-
-        ``started`` counts the marks that the engine began, where that differs from those it has captured.
-        """
-        count = len(self.captured[engine]) if started is None else started
-        if count == 0:
-            return 0
-        return self.written[count - 1] + 1 if len(self.written) >= count else None
-
-    def capture(self, engine: str, cycle: int) -> None:
-        """The engine captured its counters in ``cycle``."""
-        self.captured[engine].append(cycle)
-        self._wake()
-
-    def all_captured(self, mark: int) -> int | None:
-        """First cycle in which drain sees all snapshots of mark number ``mark``, None while unknown."""
-        if any(len(cycles) <= mark for cycles in self.captured.values()):
-            return None
-        return max(cycles[mark] for cycles in self.captured.values()) + 1
-
-    def write(self, cycle: int) -> None:
-        """B of the mark's burst arrived in ``cycle``."""
-        self.written.append(cycle)
-        self._wake()
-
-    def _wake(self) -> None:
-        for engine in self.engines:
-            engine.awake = True
-
-
-class Engine(Sleeper):
-    """One command queue and the engine behind it.
-
-    Parameters
-    ----------
-    name : str
-        Engine name of :data:`hw.spec.ENGINES`.
     depth : int
-        Queue depth.
-    marks : Marks
-        Snapshot hand-shake.
+        Of each queue.
+    pushed, popped : list of int
+        Commands so far, by engine.
+    visible, pops : list of int
+        Rings, one engine's after the other's: cycle in which each command is seen at the end of its queue, or popped.
+    awake : list of int
+        Whether something has happened to an engine since it was last asked for its next step.
+    """
+
+    depth: int
+    pushed: list[int] = field(default_factory=lambda: [0] * QUEUES)
+    popped: list[int] = field(default_factory=lambda: [0] * QUEUES)
+    visible: list[int] = field(default_factory=lambda: [0] * QUEUES * SLOTS)
+    pops: list[int] = field(default_factory=lambda: [0] * QUEUES * SLOTS)
+    awake: list[int] = field(default_factory=lambda: [1] * (QUEUES + 1))
+
+
+@dataclass(slots=True)
+class Marks:
+    """Snapshots: an engine may capture mark k + 1 once mark k is written.
 
     Members
     -------
-    feeder : Sleeper
-        Who waits for room in the queue.
+    counts : list of int
+        Marks that each engine has captured; drain's: that are written.
+    captured, written : int
+        Cycle of the last capture, and of the B of the last mark's burst.
     """
 
-    def __init__(self, *, name: str, depth: int, marks: Marks) -> None:
-        marks.engines.append(self)
-        self.feeder = Sleeper()
-        self.name = name
-        self.counts = Counts(name)
-        self.marks = marks
-        self.queue: deque[tuple[int, str, Fields]] = deque()
-        self.idle = 0
-        self._depth = depth
-        self._pushed = 0
-        self._pops: list[int] = []
+    counts: list[int] = field(default_factory=lambda: [0] * (QUEUES + 1))
+    captured: int = 0
+    written: int = 0
 
-    def room(self) -> int | None:
-        """First cycle in which the queue takes another command, None while unknown."""
-        if self._pushed < self._depth:
-            return 0
-        index = self._pushed - self._depth
-        return self._pops[index] + 1 if index < len(self._pops) else None
 
-    def push(self, cycle: int, command: str, fields: Fields) -> None:
-        """A command is pushed in ``cycle``."""
-        self._pushed += 1
-        self.queue.append((cycle + 1, command, fields))
-        self.awake = True
+@compilable
+def place(engine: int, number: int) -> int:
+    """Return where the queues' rings have command ``number`` of an engine."""
+    return engine * SLOTS + number % SLOTS
 
-    def pop(self, cycle: int) -> None:
-        """The head of the queue is popped in ``cycle``."""
-        self.queue.popleft()
-        self._pops.append(cycle)
-        self.feeder.awake = True
 
-    def step(self) -> bool:
-        """Start the next command if its start is known; return whether it was."""
-        raise NotImplementedError
+@compilable
+def room(queues: Queues, engine: int) -> int:
+    """Return the first cycle in which the engine's queue takes another command."""
+    leaves = queues.pushed[engine] - queues.depth
+    if leaves < 0:
+        return 0
+    if leaves >= queues.popped[engine]:
+        return NEVER
+    return queues.pops[place(engine, leaves)] + 1
 
-    def start_mark(self) -> bool:
-        """Start a mark at the head of the queue that needs nothing but a free snapshot."""
-        free = self.marks.free(self.name)
-        if free is None:
-            return False
-        start = max(self.idle, self.queue[0][0], free)
-        self.pop(start)
-        self.counts.capture()
-        self.marks.capture(self.name, start)
-        self.idle = start + 1
-        return True
+
+@compilable
+def push(queues: Queues, engine: int, cycle: int) -> None:
+    """Push the engine's next command in ``cycle``."""
+    queues.visible[place(engine, queues.pushed[engine])] = cycle + 1
+    queues.pushed[engine] += 1
+    queues.awake[engine] = 1
+
+
+@compilable
+def head(queues: Queues, engine: int) -> int:
+    """Return the cycle from which the engine sees its next command, NEVER while none is known to come."""
+    if queues.popped[engine] == queues.pushed[engine]:
+        return NEVER
+    return queues.visible[place(engine, queues.popped[engine])]
+
+
+@compilable
+def pop(queues: Queues, engine: int, cycle: int) -> None:
+    """Pop the engine's next command in ``cycle``."""
+    queues.pops[place(engine, queues.popped[engine])] = cycle
+    queues.popped[engine] += 1
+    queues.awake[FETCH] = 1
+
+
+@compilable
+def snapshot_free(marks: Marks, count: int) -> int:
+    """Return the first cycle in which an engine that has begun ``count`` marks may capture the next."""
+    if count == 0:
+        return 0
+    return marks.written + 1 if count <= marks.counts[DRAIN] else NEVER
+
+
+@compilable
+def capture(marks: Marks, queues: Queues, engine: int, cycle: int) -> None:
+    """Let an engine capture its counters in ``cycle``."""
+    marks.captured = max(marks.captured, cycle)
+    marks.counts[engine] += 1
+    wake_all(queues)
+
+
+@compilable
+def all_captured(marks: Marks) -> int:
+    """Return the first cycle in which drain sees that all other engines have captured the next mark."""
+    for engine in range(QUEUES + 1):
+        if engine != DRAIN and marks.counts[engine] == marks.counts[DRAIN]:
+            return NEVER
+    return marks.captured + 1
+
+
+@compilable
+def write_mark(marks: Marks, queues: Queues, cycle: int) -> None:
+    """Let the B of a mark's burst come in ``cycle``."""
+    marks.written = cycle
+    marks.counts[DRAIN] += 1
+    wake_all(queues)
+
+
+@compilable
+def wake_all(queues: Queues) -> None:
+    """Ask every engine for its next step."""
+    for engine in range(QUEUES + 1):
+        queues.awake[engine] = 1
+
+
+@compilable
+def is_any_awake(queues: Queues) -> bool:
+    """Return whether any engine must be asked for its next step."""
+    awake = queues.awake
+    return awake[LOAD] + awake[STAGE] + awake[DELIVER] + awake[MAC] + awake[DRAIN] + awake[FETCH] > 0
+
+
+@compilable
+def start_mark(queues: Queues, marks: Marks, engine: int, idle: int) -> int:
+    """Start a mark that needs nothing but a free snapshot; return the cycle, or NEVER while it is not known."""
+    start = max(idle, head(queues, engine), snapshot_free(marks, marks.counts[engine]))
+    if start < NEVER:
+        pop(queues, engine, start)
+        capture(marks, queues, engine, start)
+    return start

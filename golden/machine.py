@@ -1,25 +1,27 @@
 """The cost model: every counter and every cycle of a program, from the program alone.
 
-Each engine's commands get their start and end from the rules of docs/timing.md as maxima and sums of earlier
-cycles; only what is arbitrated (read port, DRAM bus, psum bank ports) is processed in the order of time, per burst.
+The timing core (:mod:`golden.timeline` and the engines' modules) follows docs/timing.md rule by rule. It runs as
+machine code where numba is installed, many times as fast as in plain Python, with the same results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from golden.drain_model import Drain
-from golden.engine_model import Counts, Engine, Fields, Marks
-from golden.execute_model import Deliver, Links, Mac, Stage
-from golden.load_model import Fetch, Load
-from golden.memory_model import Dram, ReadPort, Timeline
-from golden.tokens import Tokens
+import numpy as np
+
+from golden.compiled import available, machine_code
+from golden.counters import snapshots
+from golden.drain_state import COUNTS
+from golden.engine_model import Fields
+from golden.mac_model import COUNTED
+from golden.table import Table
+from golden.timeline import Machine, make_machine, run
 from hw import spec
 from hw.config import AcceleratorConfig
 
-#: Default DRAM latency, see :class:`golden.memory_model.Dram`.
+#: Default DRAM latency.
 LATENCY_CYCLES = 40
 
 
@@ -43,8 +45,17 @@ class Prediction:
     snapshots: tuple[dict[str, int], ...]
 
 
+#: A process that has predicted so many commands gets the machine code; before that, plain Python is done sooner.
+PLAIN_COMMANDS = 3000
+_predicted_commands = 0
+
+
 def predict(
-    config: AcceleratorConfig, commands: Sequence[tuple[str, Fields]], *, latency_cycles: int = LATENCY_CYCLES
+    config: AcceleratorConfig,
+    commands: Sequence[tuple[str, Fields]],
+    *,
+    latency_cycles: int = LATENCY_CYCLES,
+    compiled: bool | None = None,
 ) -> Prediction:
     """Predict a program that ends with a ``mark`` whose ``last`` is set.
 
@@ -55,74 +66,47 @@ def predict(
     commands : sequence of (command name, fields)
         The program, as :data:`hw.spec.COMMAND` declares it.
     latency_cycles : int
-        DRAM latency.
+        DRAM latency, see :class:`golden.memory_model.Memory`.
+    compiled : bool, optional
+        Whether to run machine code; by default once it pays, if there is numba.
 
     Raises
     ------
     DeadlockError
         If an engine waits for something that never comes.
+    ValueError
+        If a command has a value that no program can mean.
     """
-    marks, timeline = Marks(), Timeline()
-    dram = Dram(timeline=timeline, latency_cycles=latency_cycles)
-    port = ReadPort(config=config, timeline=timeline, dram=dram)
-    links = _links(config)
-    common: dict[str, Any] = {"depth": config.queue_depth, "marks": marks, "config": config, "links": links}
-    deliver = Deliver(**common)
-    drain = Drain(timeline=timeline, dram=dram, port=port, **common)
-    engines: dict[str, Engine] = {
-        "load": Load(port=port, **common),
-        "stage": Stage(**common),
-        "deliver": deliver,
-        "mac": Mac(deliver=deliver, **common),
-        "drain": drain,
-    }
-    _connect(links, engines)
-    fetch = Fetch(commands=commands, engines=engines, port=port, marks=marks)
-    steppers: tuple[Fetch | Engine, ...] = (fetch, *engines.values())
-
-    def settle() -> None:
-        progress = True
-        while progress:
-            progress = False
-            for stepper in steppers:
-                if stepper.awake:
-                    progress, stepper.awake = True, False
-                    while stepper.step():
-                        pass
-
-    settle()
-    timeline.run(settle)
-    if drain.finished is None:
-        heads = ", ".join(f"{name}: {engine.queue[0][1]}" for name, engine in engines.items() if engine.queue)
-        raise DeadlockError(f"the program does not end; queues wait with {heads or 'nothing'}")
-    return Prediction(drain.finished, _snapshots([fetch.counts, *(engine.counts for engine in engines.values())]))
+    if compiled is None:
+        compiled = _pays(len(commands))
+    table = Table(commands)
+    machine = make_machine(config, table, latency_cycles, compiled=compiled)
+    cycles = int((machine_code(run) if compiled else run)(machine))
+    if not cycles:
+        raise DeadlockError(f"the program does not end; queues wait with {_waiting(machine, table) or 'nothing'}")
+    mac = _captured(machine, table, machine.array.mac.snapshots, len(COUNTED))
+    drain = _captured(machine, table, machine.output.drain.snapshots, COUNTS)
+    return Prediction(cycles, snapshots(config, table, mac, drain))
 
 
-def _links(config: AcceleratorConfig) -> Links:
-    tokens = {name: Tokens() for name in spec.SEMAPHORES}
-    return Links(
-        **tokens,
-        staged=Tokens(),
-        halves=Tokens(initial=2),
-        filter_level=Tokens(),
-        filter_free=Tokens(initial=config.filter_lane_words),
-        columns=[],
-        releases=[],
-        head_reads=[],
-    )
+def _captured(machine: Machine, table: Table, address: int, counts: int) -> np.ndarray:
+    """Return the counts that an engine captured at each mark."""
+    marks = len(table.places("mark"))
+    return np.array(machine.data[address : address + marks * counts]).reshape(marks, counts)
 
 
-def _connect(links: Links, engines: Mapping[str, Engine]) -> None:
-    """Tell every kind of tokens which engine waits for it."""
-    takers = {name: taker for name, (_, taker) in spec.SEMAPHORES.items()}
-    takers |= {"staged": "mac", "halves": "stage", "filter_level": "stage", "filter_free": "load"}
-    for name, taker in takers.items():
-        getattr(links, name).taker = engines[taker]
+def _pays(commands: int) -> bool:
+    """Return whether machine code is worth its start: numba's import, or the first time in all a compilation."""
+    global _predicted_commands
+    _predicted_commands += commands
+    return _predicted_commands > PLAIN_COMMANDS and available()
 
 
-def _snapshots(counts: Sequence[Counts]) -> tuple[dict[str, int], ...]:
-    snapshots = []
-    for parts in zip(*(part.snapshots for part in counts), strict=True):
-        merged = {name: value for part in parts for name, value in part.items()}
-        snapshots.append({name: merged[name] for name in spec.COUNTER_NAMES})
-    return tuple(snapshots)
+def _waiting(machine: Machine, table: Table) -> str:
+    """Return the command at the head of each queue that is not empty."""
+    heads = []
+    for number, engine in enumerate(spec.ENGINES):
+        popped = machine.queues.popped[number]
+        if popped < machine.queues.pushed[number]:
+            heads.append(f"{engine}: {table.commands[table.of_engine(engine)[popped]][0]}")
+    return ", ".join(heads)

@@ -1,36 +1,32 @@
 """The cost model's read port when all places in flight are taken."""
 
-from golden.memory_model import Dram, ReadPort, Timeline
-from hw.config import preset
+from golden.memory_model import (
+    FETCH_READS,
+    LOAD_READS,
+    NOBODY,
+    RESIDUAL_READS,
+    Bursts,
+    Bus,
+    Memory,
+    Port,
+    arbitrate,
+    begin_read,
+    want,
+)
 
 LATENCY_CYCLES, BEATS = 10, 4
 
 
-class Recorder:
-    """Remembers when its ARs were accepted."""
-
-    def __init__(self):
-        self.accepted_in = []
-
-    def accepted(self, cycle):
-        self.accepted_in.append(cycle)
-
-    def first_beat(self, cycle, tag):
-        return cycle
-
-    def received(self, first, beats, tag):
-        pass
-
-
 def test_a_waiting_want_goes_when_a_burst_ends_although_a_later_want_is_planned():
-    timeline = Timeline()
-    dram = Dram(timeline=timeline, latency_cycles=LATENCY_CYCLES)
-    config = preset("tiny").with_fields({"outstanding_reads": 1})
-    port = ReadPort(config=config, timeline=timeline, dram=dram)
-    first, load, fetch = Recorder(), Recorder(), Recorder()
-    port.want(0, 5, BEATS, first, None)
-    port.want(1, 6, BEATS, load, None)
-    timeline.at(7, lambda now: port.want(0, 60, BEATS, fetch, None))
-    timeline.run(lambda: None)
+    memory = Memory(Port(limit=1), Bus(LATENCY_CYCLES), Bursts(), Bursts())
+    port = memory.port
+    want(port, RESIDUAL_READS, 5, BEATS, 0)
+    assert arbitrate(memory, port.arbitration) == RESIDUAL_READS and port.last == 5
+    want(port, LOAD_READS, 6, BEATS, 0)
+    assert port.arbitration == 6 and arbitrate(memory, 6) == NOBODY
+    want(port, FETCH_READS, 60, BEATS, 0)
+    assert memory.bus.grant == 5 + LATENCY_CYCLES
+    begin_read(memory, memory.bus.grant)
     last_beat = 5 + LATENCY_CYCLES + BEATS - 1
-    assert (first.accepted_in, load.accepted_in, fetch.accepted_in) == ([5], [last_beat + 1], [60])
+    assert port.arbitration == last_beat + 1 and arbitrate(memory, last_beat) == NOBODY
+    assert port.arbitration == last_beat + 1 and arbitrate(memory, last_beat + 1) == LOAD_READS
