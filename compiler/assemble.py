@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,11 +11,12 @@ from compiler.emitter import Emitter, Written
 from compiler.graph import Network, NetworkError
 from compiler.layers import Layer
 from compiler.mapper import Mapper
-from compiler.mapping import Mapping, Unit
+from compiler.mapping import Mapping
 from compiler.memory import FeatureMap, Planner
 from compiler.nest import NestEmitter
-from compiler.packing import filter_words, pack_filters, pack_parameters
-from compiler.plan import Nest, Pass
+from compiler.packing import filters_size_bytes, pack_filters, pack_parameters
+from compiler.passes import Pass, UnitSlice
+from compiler.plan import Nest
 from compiler.weighted import Weighted
 from compiler.work import Work, lower, residual_fields
 from hw import spec
@@ -187,21 +189,21 @@ class Assembler:
         """Place the layer's parameters; return for each work the address that ofmap channel 0 of the layer has."""
         addresses = {}
         for work in works:
-            address = self.planner.place(pack_parameters(work.parameters))
+            size = spec.PARAMETER_BYTES * len(work.parameters)
+            address = self.planner.place(size, functools.partial(pack_parameters, work.parameters))
             addresses[id(work)] = address - spec.PARAMETER_BYTES * work.ofmap_channel
         return addresses
 
     def _filter_placer(self, work: Work, mapping: Mapping) -> Callable[[Pass], int]:
-        placed: dict[tuple[Unit, int], int] = {}
+        placed: dict[UnitSlice, int] = {}
 
         def place(entry: Pass) -> int:
-            key = (entry.strip.unit, entry.piece_index)
-            if key not in placed:
-                data = pack_filters(work, entry.strip.unit, entry.piece, mapping, self.config)
-                expected = entry.strip.unit.groups * entry.piece.active_rows
-                assert len(data) == expected * filter_words(entry.piece, mapping, self.config) * self.config.bus_bytes
-                placed[key] = self.planner.place(data)
-            return placed[key]
+            part, unit = entry.part, entry.strip.unit
+            if part not in placed:
+                size = filters_size_bytes(unit, part.piece, mapping, self.config)
+                pack = functools.partial(pack_filters, work, unit, part.piece, mapping, self.config)
+                placed[part] = self.planner.place(size, pack)
+            return placed[part]
 
         return place
 

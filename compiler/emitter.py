@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compiler.encoding import check
 from compiler.mapping import MAXIMUM_STRIPS
 from compiler.memory import FeatureMap
 from compiler.rings import Ring
@@ -50,6 +51,12 @@ class Written:
 
     def __init__(self, target: FeatureMap) -> None:
         self._last = np.zeros((target.images, target.blocks, target.shape[0]), np.int64)
+        self._latest = [0]  # of all, shared with what is a part of this
+
+    @property
+    def latest(self) -> int:
+        """Number of the last token so far; of a part, that of the whole."""
+        return self._latest[0]
 
     def part(self, first_block: int, blocks: int) -> Written:
         """Return the same for some channel blocks; what is recorded there is known here."""
@@ -60,6 +67,7 @@ class Written:
     def record(self, number: int, images: range, blocks: range, rows: range) -> None:
         """Token ``number``, greater than those before, says that these rows of these blocks are written."""
         self._last[images.start : images.stop, blocks.start : blocks.stop, rows.start : rows.stop] = number
+        self._latest[0] = number
 
     def needed(self, image: int, blocks: range, rows: range) -> int:
         """Return the token number after which these rows of these blocks of an image are complete."""
@@ -76,6 +84,8 @@ class Emitter:
 
     Members
     -------
+    commands : list of (command name, fields)
+        So far; :meth:`mark` sees to it that the fields fit the contract.
     lanes, psums : Ring
         Places in the ifmap lanes and the psum banks.
     written_waited : int
@@ -85,8 +95,7 @@ class Emitter:
     def __init__(self, *, config: AcceleratorConfig) -> None:
         self.config = config
         self.commands: list[tuple[str, Fields]] = []
-        self.command_layers: list[int] = []
-        self._layer_index = 0
+        self._marks: list[int] = []  # commands up to and with each mark
         self.lanes = Ring(words=config.ifmap_lane_words, tenants=MAXIMUM_REGIONS)
         self.psums = Ring(words=config.psum_bank_words, tenants=MAXIMUM_STRIPS)
         self._parameters = Budget()
@@ -97,16 +106,27 @@ class Emitter:
         self._drain_residual: Fields = NO_RESIDUAL
         self._half = 0
 
-    def emit(self, command: str, **fields: int) -> None:
-        """Append a command; its fields are checked against the contract."""
-        spec.COMMAND[command].encode(fields)
+    @property
+    def command_layers(self) -> tuple[int, ...]:
+        """For each command how many marks come before it."""
+        counts = np.diff([0, *self._marks, len(self.commands)])
+        return tuple(np.repeat(np.arange(len(counts)), counts).tolist())
+
+    def emit(self, command: str, fields: Fields) -> None:
+        """Append a command."""
         self.commands.append((command, fields))
-        self.command_layers.append(self._layer_index)
 
     def mark(self, address: int, *, last: bool) -> None:
-        """End a layer."""
-        self.emit("mark", dram_address=address, last=int(last))
-        self._layer_index += 1
+        """End a layer.
+
+        Raises
+        ------
+        SpecError
+            If a field of one of its commands does not fit the contract.
+        """
+        self.emit("mark", {"dram_address": address, "last": int(last)})
+        check(self.commands[self._marks[-1] if self._marks else 0 :])
+        self._marks.append(len(self.commands))
 
     def wait_written(self, number: int) -> int:
         """Return how many ``written`` tokens to wait for until token ``number`` has been given."""
@@ -124,24 +144,25 @@ class Emitter:
         entry = self._half * (self.config.parameter_words // 2)
         self._half ^= 1
         wait = self._parameters.open(2)
-        self.emit("load.parameter", wait_parameter_free=wait, dram_address=address, channels=channels, entry=entry)
+        fields = {"wait_parameter_free": wait, "dram_address": address, "channels": channels, "entry": entry}
+        self.emit("load.parameter", fields)
         return entry
 
     def configure_execute(self, fields: Fields) -> None:
         """Emit ``execute.layer`` unless it says what the one before said."""
         if fields != self._execute_layer:
             self._execute_layer = fields
-            self.emit("execute.layer", **fields)
+            self.emit("execute.layer", fields)
 
     def configure_drain(self, fields: Fields) -> None:
         """Emit ``drain.layer`` unless it says what the one before said."""
         if fields != self._drain_layer:
             self._drain_layer = fields
-            self.emit("drain.layer", **fields)
+            self.emit("drain.layer", fields)
 
     def configure_residual(self, fields: Fields | None) -> None:
         """Emit ``drain.residual`` unless it says what the one before said; None turns it off."""
         fields = NO_RESIDUAL if fields is None else fields
         if fields != self._drain_residual:
             self._drain_residual = fields
-            self.emit("drain.residual", **fields)
+            self.emit("drain.residual", fields)

@@ -1,15 +1,15 @@
-"""Estimates: closed forms for what a mapping costs, by which the mapper ranks. Only golden.machine knows the truth."""
+"""Estimates: closed forms for what mappings cost, by which the mapper ranks. Only golden.machine knows the truth."""
 
 from __future__ import annotations
 
-import functools
-import math
 from dataclasses import dataclass
 
-from compiler.mapping import MAXIMUM_STRIPS, ArrayShape, Mapping, Turn, region_words, ring_columns
-from compiler.work import Work
-from golden.execute_model import ceil_div
-from hw.config import AcceleratorConfig
+import numpy as np
+
+from compiler.candidates import Candidates, Problem
+from compiler.integers import Ints, ceil_div, spread
+from compiler.mapping import MAXIMUM_STRIPS, ring_columns
+from compiler.shapes import ArrayShapes, Turn
 
 #: Cycles from a dependency to the first operation: DRAM latency, set-up, pipelines.
 START_CYCLES = 120
@@ -25,215 +25,220 @@ COMMAND_BEATS, PASS_COMMANDS, STRIP_COMMANDS = 4, 2, 2
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the mapper thinks a mapping costs."""
+    """What the mapper thinks each candidate costs."""
 
-    cycles: int
-    bus_beats: int
+    cycles: np.ndarray
+    bus_beats: np.ndarray
 
 
 @dataclass(frozen=True)
 class TurnCost:
-    """What all strips of one tile and turn cost.
+    """What all strips of one tile and turn cost, for each candidate.
 
     Members
     -------
-    array, drain, beats : int
+    array, drain, beats : array
         Cycles of the array and of drain, beats on the bus.
-    ifmap_beats, first_load : int
+    ifmap_beats, first_load : array
         Beats of the ifmap, and those that the first pass waits for.
-    under_load : int
+    under_load : array
         Cycles of the strips during which the ifmap must come.
-    tail : int
+    tail : array
         Cycles of drain after the last pass.
     """
 
-    array: int
-    drain: int
-    beats: int
-    ifmap_beats: int
-    first_load: int
-    under_load: int
-    tail: int
+    array: np.ndarray
+    drain: np.ndarray
+    beats: np.ndarray
+    ifmap_beats: np.ndarray
+    first_load: np.ndarray
+    under_load: np.ndarray
+    tail: np.ndarray
 
 
 class Estimator:
-    """Estimates the mappings of one work.
+    """Estimates the candidates for one work.
 
     Parameters
     ----------
-    config : AcceleratorConfig
-        The machine.
-    work : Work
-        What to compute.
-    images : int
-        Batch size N.
-    input_shape : (H, W, C)
-        Shape of the ifmap.
-    align : int
-        Ifmap rows that share a DRAM word (1 unless the input is stored packed).
-    residual : bool
-        Whether drain adds a second feature map.
+    problem : Problem
+        What is to be mapped.
+    shapes : ArrayShapes
+        Of the work.
+    candidates : Candidates
+        At least one.
     """
 
-    def __init__(
-        self,
-        *,
-        config: AcceleratorConfig,
-        work: Work,
-        images: int,
-        input_shape: tuple[int, int, int],
-        align: int,
-        residual: bool = False,
-    ) -> None:
-        self._config = config
-        self._work = work
-        self._images = images
-        self._input_shape = input_shape
-        self._align = align
-        self._residual = residual
+    def __init__(self, problem: Problem, shapes: ArrayShapes, candidates: Candidates) -> None:
+        self._problem = problem
+        self._shapes = shapes
+        self._candidates = candidates
+        self._pixels = candidates.images * candidates.rows  # entries of one filter group in each tile
 
-    def cost(self, shape: ArrayShape, mapping: Mapping) -> Estimate:
-        """Return the cost of a mapping; its array shape is ``shape``."""
-        work, config = self._work, self._config
-        tiles = ceil_div(self._images, mapping.images) * ceil_div(len(work.rows), mapping.rows)
-        tiles *= ceil_div(len(work.columns), mapping.columns)
-        costs = [(turn.repeats, self._turn(turn, mapping)) for turn in shape.turns]
-        array, drain, beats = (
-            sum(repeats * getattr(cost, name) for repeats, cost in costs) for name in ("array", "drain", "beats")
-        )
-        first = costs[0][1]
-        words = region_words(work, mapping, shape.blocks(mapping), self._input_shape, self._align, config)
+    def costs(self) -> Estimate:
+        """Return the costs of all candidates."""
+        problem, candidates, config = self._problem, self._candidates, self._problem.config
+        tiles = ceil_div(problem.images, candidates.images) * ceil_div(len(problem.work.rows), candidates.rows)
+        tiles = (tiles * ceil_div(len(problem.work.columns), candidates.columns))[candidates.tile]
+        shape = candidates.shape[candidates.tile]
+        turns = [(turn.repeats[shape], self._turn(turn)) for turn in self._shapes.turns]
+        array = sum(repeats * cost.array for repeats, cost in turns)
+        drain = sum(repeats * cost.drain for repeats, cost in turns)
+        beats = sum(repeats * cost.beats for repeats, cost in turns)
+        first, last = turns[0][1], turns[-1][1]
         start = first.first_load + START_CYCLES
-        if 2 * words > config.ifmap_lane_words:  # a tile's ifmap moves in when the one before has left
-            late = max(0, first.ifmap_beats - first.under_load) if mapping.resident else 0
-            array += start + late
-        most = max(array, beats, drain)
+        # If two tiles do not fit the lanes, a tile's ifmap moves in when the one before has left.
+        late = candidates.resident * np.maximum(0, first.ifmap_beats - first.under_load)
+        array = array + (2 * candidates.words > config.ifmap_lane_words) * (start + late)
+        most = np.maximum(np.maximum(array, beats), drain)
         hindered = (array + beats + drain - most) // HINDRANCE
-        cycles = (most + hindered) * tiles + start + costs[-1][1].tail
-        return Estimate(cycles, beats * tiles)
+        return Estimate((most + hindered) * tiles + start + last.tail, beats * tiles)
 
-    def _turn(self, turn: Turn, mapping: Mapping) -> TurnCost:
-        config, unit = self._config, turn.unit
-        pixels = mapping.images * mapping.rows
-        entries = unit.groups * pixels
+    def _turn(self, turn: Turn) -> TurnCost:
+        config, candidates, tile = self._problem.config, self._candidates, self._candidates.tile
+        columns, shape = candidates.columns, candidates.shape
+        psums, slices = turn.psums[shape], turn.slices[shape]
+        entries = turn.groups[shape] * self._pixels
         strips = ceil_div(entries, config.cols)
-        groups = ceil_div(strips, mapping.strips)  # of strips whose psums are in the banks together
-        passes = self._passes(turn, mapping, pixels)
-        drain = mapping.columns * sum(
-            drain_cycles(entries, mapping.rows, config.cols, config.drain_width, channels)
-            for channels in _chunks(unit.psums, config.channel_block)
-        )
-        drain += strips * RESIDUAL_CYCLES * self._residual
+        # Strips whose psums are in the banks together, groups of them, and strips of the last group.
+        groups = ceil_div(strips[tile], candidates.strips)
+        together = strips[tile] - (groups - 1) * candidates.strips
+        passes, last_pass = self._passes(turn)
+        drain = columns * self._drain(entries, psums) + strips * RESIDUAL_CYCLES * self._problem.residual
         strip_drain = ceil_div(drain, strips)
-        together = strips - (groups - 1) * mapping.strips
-        tail = strip_drain + max(0, (together - 1) * (strip_drain - passes[-1][0]))
-        drain += (len(unit.slices) - 1) * strips * mapping.columns * unit.psums  # the chain's head reads first
-        bubble = self._psum_bubble(mapping, unit.psums, passes[-1][0], strip_drain)
-        array = strips * sum(cycles * count for cycles, count in passes) + groups * bubble + unit.psums
-        ifmap_beats, first_load = self._ifmap(turn, mapping, groups)
-        filter_beats, filter_idle = self._filters(turn, mapping, pixels)
-        array = max(array, filter_beats + filter_idle)
+        tail = strip_drain[tile] + np.maximum(0, (together - 1) * (strip_drain - last_pass)[tile])
+        drain += (slices - 1) * strips * columns * psums  # the chain's head reads first
+        bubble = self._psum_bubble(psums, last_pass, strip_drain)
+        array = (strips * passes + psums)[tile] + groups * bubble
+        ifmap_beats, first_load = self._ifmap(turn, groups)
+        filter_beats, filter_idle = self._filters(turn, entries)
+        array = np.maximum(array, filter_beats + filter_idle)
+        commands = strips * (PASS_COMMANDS * slices + STRIP_COMMANDS)
+        ofmap_beats = entries * columns * ceil_div(psums, config.channel_block)
         beats = ifmap_beats + filter_beats
-        beats += COMMAND_BEATS * strips * (PASS_COMMANDS * len(unit.slices) + STRIP_COMMANDS)
-        ofmap_beats = entries * mapping.columns * ceil_div(unit.psums, config.channel_block)
-        beats += ofmap_beats * (2 if self._residual else 1)
-        return TurnCost(array, drain, beats, ifmap_beats, first_load, array // groups, tail)
+        beats += (COMMAND_BEATS * commands + ofmap_beats * (1 + self._problem.residual))[tile]
+        return TurnCost(array, drain[tile], beats, ifmap_beats, first_load[tile], array // groups, tail)
 
-    def _passes(self, turn: Turn, mapping: Mapping, pixels: int) -> list[tuple[int, int]]:
-        """Return (cycles, count) of the passes over one strip, those alike together."""
-        work, config, unit = self._work, self._config, turn.unit
-        groups_in_strip = min(unit.groups, (config.cols - 2) // pixels + 2) if unit.groups > 1 else 1
-        windows = ceil_div((min(config.cols, pixels) - 1) * work.stride[0] + work.window[0], config.lanes)
-        if unit.groups > 1 and pixels % config.cols and pixels > config.cols:
-            windows += 1
-        new = min(work.stride[1], mapping.taps)
-        reuse = len(unit.slices) == 1 and pixels >= config.cols
-        alone = ring_columns(mapping, config) < 2 * mapping.taps or mapping.columns == 1  # no room for the next pass
-        passes = []
-        for (slots, _, deliveries, _), count in turn.slices.items():
-            operations = slots * mapping.taps * mapping.filters
-            column = deliveries * windows
-            first = column * mapping.taps if alone else 0
-            stage = 0 if reuse else groups_in_strip * (ceil_div(operations, config.weights_per_word) + 2)
-            compute = mapping.columns * max(operations, column * new) + first
-            setup = column * mapping.taps + max(config.rows, config.cols)
-            passes.append((max(compute, stage, config.rows + 2, setup), count))
-        return passes
+    def _passes(self, turn: Turn) -> tuple[np.ndarray, np.ndarray]:
+        """Return for each tile the cycles of the passes over one strip, and those of the last kind of pass."""
+        work, config, candidates, pixels = self._problem.work, self._problem.config, self._candidates, self._pixels
+        kinds, taps, cols = turn.kinds, self._shapes.taps, config.cols
+        shape = candidates.shape
+        groups, slices = turn.groups[shape], turn.slices[shape]
+        groups_in_strip = np.minimum(groups, (cols - 2) // pixels + 2)
+        windows = ceil_div((np.minimum(cols, pixels) - 1) * work.stride[0] + work.window[0], config.lanes)
+        windows += (groups > 1) & (pixels % cols != 0) & (pixels > cols)
+        new = min(work.stride[1], taps)
+        staged = np.where((slices == 1) & (pixels >= cols), 0, groups_in_strip)
+        no_room = ring_columns(self._shapes.slots, config) < 2 * taps  # for the next pass
+        alone = no_room[shape] | (candidates.columns == 1)
 
-    def _psum_bubble(self, mapping: Mapping, psums: int, last_pass: int, drain: int) -> int:
-        """Cycles that a group of strips waits for the psum banks."""
-        places = min(self._config.psum_bank_words // (mapping.columns * psums), MAXIMUM_STRIPS)
-        if places > mapping.strips:
-            return 0
-        return max(0, drain + 2 * self._config.rows - (mapping.strips - 1) * last_pass)
+        number = np.diff(kinds.starts, append=len(kinds.shape))[shape]
+        tile, position = spread(number)
+        kind = kinds.starts[shape][tile] + position
+        operations = (kinds.slots * taps * self._shapes.filters[kinds.shape])[kind]
+        stage_one = ceil_div(operations, config.weights_per_word) + 2
+        column = kinds.deliveries[kind] * windows[tile]
+        compute = candidates.columns[tile] * np.maximum(operations, column * new) + alone[tile] * column * taps
+        setup = column * taps + max(config.rows, cols)
+        cycles = np.maximum(np.maximum(compute, staged[tile] * stage_one), np.maximum(setup, config.rows + 2))
+        stops = np.cumsum(number)
+        return np.add.reduceat(cycles * kinds.number[kind], stops - number), cycles[stops - 1]
 
-    def _filters(self, turn: Turn, mapping: Mapping, pixels: int) -> tuple[int, int]:
+    def _drain(self, entries: np.ndarray, psums: np.ndarray) -> np.ndarray:
+        """Return for each tile the cycles that drain takes for one ofmap column of all entries."""
+        config, rows = self._problem.config, self._candidates.rows
+        block = config.channel_block
+        key = (entries * (rows.max() + 1) + rows) * (psums.max() + 1) + psums
+        _, first, case = np.unique(key, return_index=True, return_inverse=True)  # few of the tiles differ in these
+        entries, rows, psums = entries[first], rows[first], psums[first]
+        cycles = np.maximum(psums // block, 1) * drain_cycles(
+            entries, rows, config.cols, config.drain_width, np.minimum(psums, block)
+        )
+        rest = (psums > block) * (psums % block)
+        if rest.any():
+            cycles += (rest > 0) * drain_cycles(entries, rows, config.cols, config.drain_width, rest)
+        return cycles[case]
+
+    def _psum_bubble(self, psums: np.ndarray, last_pass: np.ndarray, strip_drain: np.ndarray) -> np.ndarray:
+        """Return the cycles that a group of strips waits for the psum banks."""
+        config, candidates, tile = self._problem.config, self._candidates, self._candidates.tile
+        places = np.minimum(config.psum_bank_words // (candidates.columns * psums), MAXIMUM_STRIPS)
+        waiting = (strip_drain + 2 * config.rows)[tile] - (candidates.strips - 1) * last_pass[tile]
+        return (places[tile] <= candidates.strips) * np.maximum(0, waiting)
+
+    def _filters(self, turn: Turn, entries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the beats of filters, and cycles without any because the filter buffer holds one group only."""
-        unit, config = turn.unit, self._config
-        entries = unit.groups * pixels
-        loads = unit.groups
-        if len(unit.slices) > 1:
-            loads += _borders_within(entries, mapping.strips * config.cols, pixels)
+        config, kinds, candidates = self._problem.config, turn.kinds, self._candidates
+        tile, pixels, cols = candidates.tile, self._pixels, config.cols
+        shape = candidates.shape[tile]
+        words = ceil_div(kinds.slots * self._shapes.taps * self._shapes.filters[kinds.shape], config.weights_per_word)
+        alone = 2 * words > config.filter_lane_words
+        borders = _borders_within(entries[tile], candidates.strips * cols, pixels[tile])
+        loads = turn.groups[shape] + (turn.slices[shape] > 1) * borders
         # Two strips share the filter group across their border, if it can stay in the filter buffer.
-        shared = _borders_within(entries, config.cols, pixels) * (2 if pixels > config.cols else 1)
-        beats = idle = 0
-        for (slots, active_rows, _, _), count in turn.slices.items():
-            words = ceil_div(slots * mapping.taps * mapping.filters, config.weights_per_word)
-            alone = 2 * words > config.filter_lane_words
-            items = (loads + shared * alone) * count
-            beats += items * active_rows * words
-            idle += items * (words + REQUEST_CYCLES) * alone
-        return beats, idle
+        shared = (_borders_within(entries, cols, pixels) * np.where(pixels > cols, 2, 1))[tile]
+        beats = loads * kinds.total(kinds.active_rows * words)[shape]
+        beats += shared * kinds.total(kinds.active_rows * words * alone)[shape]
+        return beats, (loads + shared) * kinds.total((words + REQUEST_CYCLES) * alone)[shape]
 
-    def _ifmap(self, turn: Turn, mapping: Mapping, groups: int) -> tuple[int, int]:
-        """Return beats of the ifmap, and those that the first pass waits for."""
-        work, block = self._work, self._config.channel_block
-        height, width, _ = self._input_shape
-        rows = min((mapping.rows - 1) * work.stride[0] + work.window[0], height)
-        columns = min((mapping.columns - 1) * work.stride[1] + work.window[1], width)
-        first_rows = min(rows, (min(self._config.cols, mapping.rows) - 1) * work.stride[0] + work.window[0])
-        first_load = next(iter(turn.slices))[3] * columns * ceil_div(first_rows, self._align)
-        column_beats = mapping.images * columns * ceil_div(rows, self._align)
-        if mapping.resident:
-            first = work.channel + turn.unit.channel
-            blocks = ceil_div(first + turn.unit.channels, block) - first // block
-        else:
-            blocks = groups * sum(count * slice_blocks for (_, _, _, slice_blocks), count in turn.slices.items())
-        return blocks * column_beats, first_load
+    def _ifmap(self, turn: Turn, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return beats of the ifmap by candidate, and those that the first pass waits for by tile."""
+        work, block, align = self._problem.work, self._problem.config.channel_block, self._problem.align
+        candidates, (height, width, _) = self._candidates, self._problem.input_shape
+        rows = np.minimum((candidates.rows - 1) * work.stride[0] + work.window[0], height)
+        columns = np.minimum((candidates.columns - 1) * work.stride[1] + work.window[1], width)
+        strip_rows = np.minimum(self._problem.config.cols, candidates.rows)
+        first_rows = np.minimum(rows, (strip_rows - 1) * work.stride[0] + work.window[0])
+        first_blocks = turn.kinds.blocks[turn.kinds.starts]
+        first_load = first_blocks[candidates.shape] * columns * ceil_div(first_rows, align)
+        column_beats = candidates.images * columns * ceil_div(rows, align)
+        first = work.channel + turn.channel
+        unit_blocks = ceil_div(first + turn.channels, block) - first // block
+        shape = candidates.shape[candidates.tile]
+        once, each = unit_blocks[shape], turn.kinds.total(turn.kinds.blocks)[shape]
+        return np.where(candidates.resident, once, groups * each) * column_beats[candidates.tile], first_load
 
 
-def _borders_within(entries: int, step: int, pixels: int) -> int:
+def _borders_within(entries: np.ndarray, step: Ints, pixels: np.ndarray) -> np.ndarray:
     """Return how many multiples of ``step`` below ``entries`` are not multiples of ``pixels``."""
     borders = ceil_div(entries, step) - 1
-    return borders - borders // (pixels // math.gcd(pixels, step))
+    return borders - borders // (pixels // np.gcd(pixels, step))
 
 
-def _chunks(psums: int, block: int) -> list[int]:
-    return [min(block, psums - first) for first in range(0, psums, block)]
-
-
-@functools.lru_cache(maxsize=4096)
-def drain_cycles(entries: int, rows: int, cols: int, width: int, channels: int) -> int:
+def drain_cycles(entries: Ints, rows: Ints, cols: int, width: int, channels: Ints) -> np.ndarray:
     """Return the cycles that drain takes for one ofmap column of ``entries`` entries in strips of ``cols``.
+
+    Segments end at multiples of ``rows`` and of ``cols``. Here the lesser of the two cuts first; then each multiple of
+    the greater one cuts a piece into two, at a place that comes again after as many cuts as a piece has entries.
 
     Parameters
     ----------
-    entries : int
-        (Filter group, image, ofmap row) entries.
-    rows : int
+    entries : int or array
+        (Filter group, image, ofmap row) entries, at least one.
+    rows : int or array
         Entries after which a segment ends.
     cols, width : int
         PE columns, and how many of them drain takes at once.
-    channels : int
+    channels : int or array
         Psums of an entry that share a word.
     """
-    period = math.lcm(rows, cols)
-    if entries > period:
-        rest = drain_cycles(entries % period, rows, cols, width, channels) if entries % period else 0
-        return entries // period * drain_cycles(period, rows, cols, width, channels) + rest
-    cycles = position = 0
-    while position < entries:
-        length = min(width, rows - position % rows, cols - position % cols, entries - position)
-        cycles += max(channels, length)
-        position += length
-    return cycles
+
+    def cycles(length: Ints, channels: Ints) -> np.ndarray:
+        rest = length % width
+        return length // width * np.maximum(channels, width) + (rest > 0) * np.maximum(channels, rest)
+
+    def more(place: Ints, length: Ints, channels: Ints) -> np.ndarray:
+        """Cycles that a cut at ``place`` adds to those of a piece."""
+        return cycles(place, channels) + cycles(length - place, channels) - cycles(length, channels)
+
+    entries, rows, channels = (np.asarray(value)[..., np.newaxis] for value in (entries, rows, channels))
+    lesser, greater = np.minimum(rows, cols), np.maximum(rows, cols)
+    pieces, tail = entries // lesser, entries % lesser
+    cuts = (entries - 1) // greater
+    cut = np.arange(1, max(2, int(lesser.max())))
+    times = np.maximum(0, (cuts - cut) // lesser + 1) * (cut < lesser)
+    total = (times * more(cut * greater % lesser, lesser, channels)).sum(axis=-1, keepdims=True)
+    in_tail = np.maximum(0, cuts * greater - pieces * lesser)  # place of the last cut if it is there, in no whole piece
+    total += more(in_tail, tail, channels) - more(in_tail, lesser, channels)
+    return (total + pieces * cycles(lesser, channels) + cycles(tail, channels))[..., 0]

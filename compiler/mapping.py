@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
+from compiler.integers import Ints, ceil_div, spread
 from compiler.work import Work
-from golden.execute_model import ceil_div
 from hw import spec
 from hw.config import AcceleratorConfig
 
@@ -103,69 +105,96 @@ def units(work: Work, mapping: Mapping, config: AcceleratorConfig) -> list[Unit]
     """Return the units of a work."""
     height, width = work.window
     taps = tap_slices(width, mapping.taps)
+    slots = np.array([mapping.slots])
     if not work.depthwise:
-        pairs, step = work.channels * height, config.rows * mapping.slots
-        slices = []
-        for base in range(0, pairs, step):
-            count = min(step, pairs - base)
-            slots = ceil_div(count, config.rows)
-            active = config.rows if slots > 1 else count
-            last = count - config.rows * (slots - 1)
-            slices += [Slice(base, slots, active, last, tap, fresh) for tap, fresh in taps]
+        runs = cut(work.channels * height, config.rows, slots)
+        slices = [Slice(*run, tap, fresh) for run in runs.each() for tap, fresh in taps]
         return [Unit(0, work.channels, mapping.filters, ceil_div(work.filters, mapping.filters), tuple(slices))]
     result = []
-    for channel in range(0, work.channels, mapping.slots):
-        slots = min(mapping.slots, work.channels - channel)
+    for channel, channels, _, _ in cut(work.channels, 1, slots).each():
         slices = []
         for row in range(0, height, config.rows):
             active = min(config.rows, height - row)
-            slices += [Slice(channel * height + row, slots, active, active, tap, fresh) for tap, fresh in taps]
-        result.append(Unit(channel, slots, slots, 1, tuple(slices)))
+            slices += [Slice(channel * height + row, channels, active, active, tap, fresh) for tap, fresh in taps]
+        result.append(Unit(channel, channels, channels, 1, tuple(slices)))
     return result
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """Channel blocks of a slice and the deliveries for each."""
+class Runs:
+    """Runs of things that the array takes at once, for several numbers of slots: an element of each array for a run.
 
-    first_block: int
-    blocks: int
-    channel_offset: int
-    first: int
-    middle: int
-    last: int
+    ``shape`` says which number of slots, ``first`` the run's first thing; for the others see ``execute.pass``.
+    """
+
+    shape: np.ndarray
+    first: np.ndarray
+    slots: np.ndarray
+    active_rows: np.ndarray
+    last_rows: np.ndarray
+
+    def each(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yield (first, slots, active rows, last rows) of each run."""
+        arrays = (self.first, self.slots, self.active_rows, self.last_rows)
+        return zip(*(array.tolist() for array in arrays), strict=True)
+
+
+def cut(things: int, rows: int, slots: np.ndarray) -> Runs:
+    """Cut (channel, filter row) pairs, or channels if ``rows`` is 1, into runs that fill ``slots`` slots or less."""
+    step = rows * slots
+    shape, position = spread(ceil_div(things, step))
+    first = position * step[shape]
+    count = np.minimum(step[shape], things - first)
+    used = ceil_div(count, rows)
+    return Runs(shape, first, used, np.where(used > 1, rows, count), count - rows * (used - 1))
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Channel blocks of a slice, counted from ifmap channel 0, and the deliveries for each; or arrays of all these."""
+
+    first_block: Ints
+    blocks: Ints
+    channel_offset: Ints
+    first: Ints
+    middle: Ints
+    last: Ints
 
     @property
-    def operations(self) -> int:
+    def operations(self) -> Ints:
         """Deliveries per window and ifmap column."""
-        return self.first + max(0, self.blocks - 2) * self.middle + (self.last if self.blocks > 1 else 0)
+        return self.first + (self.blocks - 2) * self.middle + self.last
 
 
-def delivery(work: Work, piece: Slice, config: AcceleratorConfig) -> Delivery:
-    """Return the channel blocks that a slice delivers; blocks are counted from ifmap channel 0."""
+def delivery(
+    work: Work, pair: Ints, slots: Ints, active_rows: Ints, last_rows: Ints, config: AcceleratorConfig
+) -> Delivery:
+    """Return the channel blocks that a slice delivers, or each of several; the arguments are a :class:`Slice`'s."""
     height, block = work.window[0], config.channel_block
+    channel = work.channel + pair // height
     if work.depthwise:
-        start = work.channel + piece.pair // height
-        end = start + piece.slots
-        counts = [
-            min(end, (b + 1) * block) - max(start, b * block) for b in range(start // block, ceil_div(end, block))
-        ]
+        low, count, size, rows = channel, slots, block, 1
     else:
-        pairs = piece.active_rows * (piece.slots - 1) + piece.last_rows
-        start = work.channel + piece.pair // height
-        low = work.channel * height + piece.pair
-        high = low + pairs
-        size = block * height
-        runs = [min(high, (b + 1) * size) - max(low, b * size) for b in range(low // size, ceil_div(high, size))]
-        counts = [ceil_div(run, config.rows) for run in runs]
-    middle = counts[1] if len(counts) > 2 else 0
-    last = counts[-1] if len(counts) > 1 else 0
-    return Delivery(start // block, len(counts), start % block, counts[0], middle, last)
+        low, count = work.channel * height + pair, active_rows * (slots - 1) + last_rows
+        size, rows = block * height, config.rows
+    first_block, stop_block = low // size, ceil_div(low + count, size)
+    several = stop_block - first_block > 1
+    in_first = several * ((first_block + 1) * size - low) + (1 - several) * count
+    in_last = several * (low + count - (stop_block - 1) * size)
+    middle = (stop_block - first_block > 2) * ceil_div(size, rows)
+    return Delivery(
+        first_block,
+        stop_block - first_block,
+        channel % block,
+        ceil_div(in_first, rows),
+        middle,
+        ceil_div(in_last, rows),
+    )
 
 
-def ring_columns(mapping: Mapping, config: AcceleratorConfig) -> int:
-    """Ifmap columns per slot in the ifmap scratchpad."""
-    return min(config.ifmap_spad_words // mapping.slots, LAYER_FIELDS["ring_columns"].maximum)
+def ring_columns(slots: Ints, config: AcceleratorConfig) -> Ints:
+    """Ifmap columns per slot in the ifmap scratchpad of so many slots."""
+    return np.minimum(config.ifmap_spad_words // slots, LAYER_FIELDS["ring_columns"].maximum)
 
 
 @dataclass(frozen=True)
@@ -183,71 +212,3 @@ def span(first: int, count: int, *, stride: int, window: int, padding: int, size
     start = min(max(origin, 0), size - 1) // align * align
     stop = max(min(origin + (count - 1) * stride + window, size), start + 1)
     return Span(start, stop, start - origin)
-
-
-def region_words(
-    work: Work, mapping: Mapping, blocks: int, input_shape: tuple[int, int, int], align: int, config: AcceleratorConfig
-) -> int:
-    """Lane words that the largest ifmap tile of ``blocks`` channel blocks needs."""
-    rows = min((mapping.rows - 1) * work.stride[0] + work.window[0], input_shape[0])
-    rows = ceil_div(rows + (align - 1 if rows < input_shape[0] else 0), align) * align
-    columns = min((mapping.columns - 1) * work.stride[1] + work.window[1], input_shape[1])
-    return ceil_div(mapping.images * rows, config.lanes) * blocks * columns
-
-
-@dataclass(frozen=True)
-class Turn:
-    """Units that are alike: how many there are, and their slices, counted by what they cost.
-
-    ``slices`` maps (slots, active rows, deliveries per window and column, channel blocks) to how many are so, the
-    first slice first.
-    """
-
-    unit: Unit
-    repeats: int
-    slices: dict[tuple[int, int, int, int], int]
-
-
-class ArrayShape:
-    """What filters per PE, slots and taps decide, whatever the tile: the same for many candidates."""
-
-    def __init__(self, work: Work, mapping: Mapping, config: AcceleratorConfig) -> None:
-        everything = units(work, mapping, config)
-        deliveries = [[delivery(work, piece, config) for piece in unit.slices] for unit in everything]
-        self.single = all(len(unit.slices) == 1 for unit in everything)
-        self.resident_blocks = max(_block_span(pieces) for pieces in deliveries)
-        self.slice_blocks = max(piece.blocks for pieces in deliveries for piece in pieces)
-        self.fields_fit = all(
-            piece.first <= PASS_FIELDS["first_operations"].maximum
-            and piece.middle <= PASS_FIELDS["middle_operations"].maximum
-            and piece.last <= PASS_FIELDS["last_operations"].maximum
-            and piece.blocks <= PASS_FIELDS["blocks"].maximum
-            for pieces in deliveries
-            for piece in pieces
-        )
-        # Depthwise turns are alike but for the last.
-        chosen = [(0, 1), (1, 1)][: len(everything)] if len(everything) <= 2 else [(0, len(everything) - 1), (-1, 1)]
-        self.turns = [
-            Turn(everything[index], repeats, _count_slices(everything[index], deliveries[index]))
-            for index, repeats in chosen
-        ]
-
-    def blocks(self, mapping: Mapping) -> int:
-        """Channel blocks of the largest ifmap region: of a unit if resident, else of a slice."""
-        return self.resident_blocks if mapping.resident else self.slice_blocks
-
-
-def _block_span(pieces: list[Delivery]) -> int:
-    return max(piece.first_block + piece.blocks for piece in pieces) - min(piece.first_block for piece in pieces)
-
-
-def _count_slices(unit: Unit, deliveries: list[Delivery]) -> dict[tuple[int, int, int, int], int]:
-    return Counter(
-        (piece.slots, piece.active_rows, moves.operations, moves.blocks)
-        for piece, moves in zip(unit.slices, deliveries, strict=True)
-    )
-
-
-def region_blocks(work: Work, mapping: Mapping, config: AcceleratorConfig) -> int:
-    """Channel blocks of the largest ifmap region: of a unit if resident, else of a slice."""
-    return ArrayShape(work, mapping, config).blocks(mapping)

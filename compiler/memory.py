@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from golden.execute_model import ceil_div
+from compiler.integers import ceil_div
 from hw.config import AcceleratorConfig
 
 #: Programs and snapshots must not cross 4 KiB boundaries in their bursts; feature maps gain nothing from less.
@@ -118,13 +119,28 @@ def packed_channels(channels: int, config: AcceleratorConfig) -> int:
     return min(config.channel_block, 1 << (channels - 1).bit_length())
 
 
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """What DRAM holds beforehand at ``address``: ``size_bytes`` bytes, which are made when they are read."""
+
+    address: int
+    size_bytes: int
+    make: Callable[[], bytes]
+
+    def data(self) -> bytes:
+        """Return the bytes."""
+        data = self.make()
+        assert len(data) == self.size_bytes
+        return data
+
+
 class Planner:
     """Hands out DRAM addresses, upwards, and remembers what the image must hold there."""
 
     def __init__(self, *, limit: int = 1 << 32) -> None:
         self._next = 0
         self._limit = limit
-        self.segments: list[tuple[int, bytes]] = []
+        self.segments: list[Segment] = []
 
     @property
     def size_bytes(self) -> int:
@@ -141,10 +157,10 @@ class Planner:
             )
         return address
 
-    def place(self, data: bytes) -> int:
-        """Return the address of fresh bytes that hold ``data``."""
-        address = self.reserve(len(data))
-        self.segments.append((address, data))
+    def place(self, size: int, make: Callable[[], bytes]) -> int:
+        """Return the address of ``size`` fresh bytes that hold what ``make`` returns, once somebody asks for it."""
+        address = self.reserve(size)
+        self.segments.append(Segment(address, size, make))
         return address
 
     def feature_map(

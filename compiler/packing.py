@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from compiler.integers import ceil_div
 from compiler.mapping import Mapping, Slice, Unit
 from compiler.work import Work
-from golden.execute_model import ceil_div
 from hw.config import AcceleratorConfig
 
 
 def filter_words(piece: Slice, mapping: Mapping, config: AcceleratorConfig) -> int:
     """Bus words per filter lane of one filter group of a slice."""
     return ceil_div(piece.slots * mapping.taps * mapping.filters, config.weights_per_word)
+
+
+def filters_size_bytes(unit: Unit, piece: Slice, mapping: Mapping, config: AcceleratorConfig) -> int:
+    """Bytes of all filter groups of a slice."""
+    return unit.groups * piece.active_rows * filter_words(piece, mapping, config) * config.bus_bytes
 
 
 def pack_filters(work: Work, unit: Unit, piece: Slice, mapping: Mapping, config: AcceleratorConfig) -> bytes:

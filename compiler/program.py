@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,10 +10,11 @@ import numpy as np
 
 from compiler.assemble import Assembler, CompiledLayer, Step, Stored, feature_maps, steps
 from compiler.combining import Concat
+from compiler.encoding import encode
 from compiler.graph import Network, NetworkError
 from compiler.layers import Layer
 from compiler.mapper import Mapper
-from compiler.memory import FeatureMap
+from compiler.memory import FeatureMap, Segment
 from golden.engine_model import Fields
 from hw import spec
 from hw.config import AcceleratorConfig
@@ -32,8 +34,8 @@ class Program:
         Byte address of the first command.
     memory_bytes : int
         DRAM the program needs, from address 0 on.
-    segments : tuple of (address, bytes)
-        What DRAM holds beforehand: commands, filters, parameters (feature maps come from :meth:`image`).
+    contents : tuple of Segment
+        What DRAM holds beforehand, not made yet.
     layers : tuple of CompiledLayer
         In the order of execution.
     """
@@ -45,9 +47,14 @@ class Program:
     command_layers: tuple[int, ...]
     program_address: int
     memory_bytes: int
-    segments: tuple[tuple[int, bytes], ...]
+    contents: tuple[Segment, ...]
     layers: tuple[CompiledLayer, ...]
     inputs: tuple[FeatureMap, ...] = field(default=())
+
+    @functools.cached_property
+    def segments(self) -> tuple[tuple[int, bytes], ...]:
+        """What DRAM holds beforehand, (address, bytes): parameters, filters, commands; :meth:`image` adds inputs."""
+        return tuple((segment.address, segment.data()) for segment in self.contents)
 
     @property
     def results(self) -> range:
@@ -83,18 +90,18 @@ class Program:
 
 def _program(network: Network, assembler: Assembler, inputs: Sequence[FeatureMap]) -> Program:
     """Place the commands and return the program."""
-    words = [spec.COMMAND[name].encode(fields) for name, fields in assembler.emitter.commands]
-    data = b"".join(word.to_bytes(spec.COMMAND_BYTES, "little") for word in words)
-    address = assembler.planner.place(data)
+    commands = tuple(assembler.emitter.commands)
+    size = spec.COMMAND_BYTES * len(commands)
+    address = assembler.planner.place(size, functools.partial(encode, commands))
     return Program(
         config=assembler.config,
         network=network,
         batch=assembler.batch,
-        commands=tuple(assembler.emitter.commands),
-        command_layers=tuple(assembler.emitter.command_layers),
+        commands=commands,
+        command_layers=assembler.emitter.command_layers,
         program_address=address,
         memory_bytes=assembler.planner.size_bytes,
-        segments=tuple(assembler.planner.segments),
+        contents=tuple(assembler.planner.segments),
         layers=tuple(assembler.layers),
         inputs=tuple(inputs),
     )

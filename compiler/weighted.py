@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,13 +105,26 @@ class Weighted(Layer):
         """Return the ofmap's zero point, which the layer fixes itself."""
         return self.output_zero_point
 
+    @functools.cached_property
     def psum_range(self) -> tuple[int, int]:
-        """Return the least and the greatest psum, without bias, that any ifmap causes in any order of addition."""
+        """The least and the greatest psum, without bias, that any ifmap causes in any order of addition."""
         weights = self.filters.reshape(len(self.filters), -1)
         positive = np.maximum(weights, 0).sum(axis=1, dtype=np.int64)
         negative = np.minimum(weights, 0).sum(axis=1, dtype=np.int64)
-        low, high = -128 - self.input_zero_point, 127 - self.input_zero_point
+        low, high = self._operand_range
         return int((positive * low + negative * high).min()), int((positive * high + negative * low).max())
+
+    @property
+    def psum_bounds(self) -> tuple[int, int]:
+        """Bounds of :attr:`psum_range`, whatever the filters."""
+        low, high = self._operand_range
+        depth = math.prod(self.filter_shape[1:])
+        return depth * min(127 * low, -128 * high), depth * max(127 * high, -128 * low)
+
+    @property
+    def _operand_range(self) -> tuple[int, int]:
+        """Least and greatest activation once the zero point is subtracted."""
+        return -128 - self.input_zero_point, 127 - self.input_zero_point
 
     def _spread(self, field: str, low: int, high: int) -> None:
         """Check an integer per channel, or one for all, and keep it as a read-only int32 array."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from compiler.combining import Add
-from compiler.graph import Conv, FullyConnected, NetworkError, Pool
+from compiler.graph import Conv, FullyConnected, NetworkError, Pool, Weighted
 from compiler.layers import Layer
 from golden.arithmetic import average_pool_multiplier
 
@@ -69,11 +69,11 @@ class Work:
     minimum: int
     maximum_activation: int
 
-    @property
-    def shape(self) -> tuple[object, ...]:
-        """What decides how the work is mapped; equal for the groups of a grouped convolution."""
-        first = (self.channels, self.filters, self.window, self.stride, len(self.rows), len(self.columns))
-        return (*first, self.column_step, self.depthwise, self.padding, self.channel % 8, self.ofmap_channel % 8)
+    def shape(self, channel_block: int) -> tuple[object, ...]:
+        """Return what decides how the work is mapped; equal for groups that begin at one place of a channel block."""
+        size = (self.channels, self.filters, self.window, self.stride, len(self.rows), len(self.columns))
+        offsets = (self.channel % channel_block, self.ofmap_channel % channel_block)
+        return (*size, self.column_step, self.depthwise, self.padding, *offsets)
 
 
 def lower(layer: Layer, *, psum_bits: int) -> list[Work]:
@@ -92,9 +92,13 @@ def lower(layer: Layer, *, psum_bits: int) -> list[Work]:
         If the machine cannot compute the layer.
     """
     if isinstance(layer, FullyConnected):
-        layer = layer.as_conv()
+        _check_psums(layer, psum_bits)
+        return _lower_conv(layer.as_conv())
     if isinstance(layer, Conv):
-        return _lower_conv(layer, psum_bits)
+        if layer.dilation != (1, 1):
+            raise NetworkError(f"dilation of layer {layer.name} must be (1, 1) on this machine, not {layer.dilation}")
+        _check_psums(layer, psum_bits)
+        return _lower_conv(layer)
     if isinstance(layer, Pool):
         return _lower_pool(layer)
     if isinstance(layer, Add):
@@ -109,10 +113,7 @@ def _strides(layer: Conv | Pool, rows: int, columns: int) -> dict[str, Any]:
     return {"stride": (down, 1 if skips else across), "column_step": across if skips else 1}
 
 
-def _lower_conv(layer: Conv, psum_bits: int) -> list[Work]:
-    if layer.dilation != (1, 1):
-        raise NetworkError(f"dilation of layer {layer.name} must be (1, 1) on this machine, not {layer.dilation}")
-    _check_psums(layer, psum_bits)
+def _lower_conv(layer: Conv) -> list[Work]:
     rows, columns, m = layer.output_shape
     _, height, width, depth = layer.filter_shape
     bias = np.zeros(m, np.int64) if layer.bias is None else layer.bias.astype(np.int64)
@@ -152,15 +153,24 @@ def _lower_conv(layer: Conv, psum_bits: int) -> list[Work]:
     ]
 
 
-def _check_psums(layer: Conv, psum_bits: int) -> None:
-    """Prove that no psum leaves its range, with and without bias and left shift."""
-    low, high = layer.psum_range()
-    bias = np.zeros(1, np.int64) if layer.bias is None else layer.bias.astype(np.int64)
-    left = int(max(0, layer.shift.max()))
-    low, high = min(low, low + int(bias.min())) << left, max(high, high + int(bias.max())) << left
+def _check_psums(layer: Weighted, psum_bits: int) -> None:
+    """Prove that no psum leaves its range, with and without bias and left shift; read the filters only if need be."""
     limit = 1 << (psum_bits - 1)
-    if low < -limit or high >= limit:
-        raise NetworkError(f"psums of layer {layer.name} must fit in {psum_bits} bits, not reach from {low} to {high}")
+    bias = np.zeros(1, np.int64) if layer.bias is None else layer.bias.astype(np.int64)
+    least, most, left = min(0, int(bias.min())), max(0, int(bias.max())), int(max(0, layer.shift.max()))
+
+    def scaled(low: int, high: int) -> tuple[int, int]:
+        return (low + least) << left, (high + most) << left
+
+    def fits(low: int, high: int) -> bool:
+        return -limit <= low and high < limit
+
+    if not fits(*scaled(*layer.psum_bounds)):
+        low, high = scaled(*layer.psum_range)
+        if not fits(low, high):
+            raise NetworkError(
+                f"psums of layer {layer.name} must fit in {psum_bits} bits, not reach from {low} to {high}"
+            )
 
 
 def _identity(layer: Add) -> Pool:

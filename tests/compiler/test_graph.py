@@ -116,7 +116,7 @@ def test_pool(kind, operator):
 
 def test_psum_range_is_reached():
     layer = conv(padding=(0, 0, 0, 0), groups=1, filters=filters(4, 9, 8, 6))
-    low, high = layer.psum_range()
+    low, high = layer.psum_range
     extremes = []
     for weights in layer.filters:
         best = np.where(weights > 0, 127, -128).astype(np.int8)

@@ -13,7 +13,7 @@ from compiler.plan import Nest
 from compiler.program import compile_layers, compile_network
 from compiler.rings import Ring
 from compiler.work import lower
-from golden.drain_model import strip_blocks
+from golden.blocks import strip_blocks
 from golden.machine import DeadlockError, predict
 from hw import spec
 from hw.config import preset
@@ -91,14 +91,14 @@ def test_every_ofmap_position_is_drained_exactly_once(text):
             lanes=Ring(words=config.ifmap_lane_words, tenants=255),
         )
         for entry in nest.passes:
-            if not entry.last:
+            if not entry.part.last:
                 continue
-            strip, tile = entry.strip, entry.strip.tile
-            for number in range(strip.start, strip.start + strip.count):
-                group, position = divmod(number, strip.entries_per_group)
+            strip, tile, entries = entry.strip, entry.strip.tile, entry.strip.entries
+            for number in range(entries.start, entries.start + entries.count):
+                group, position = divmod(number, tile.images * tile.rows)
                 image, row = divmod(position, tile.rows)
-                first = strip.channels[0] + (group - strip.groups[0]) * strip.unit.psums
-                last = min(first + strip.unit.psums, sum(strip.channels))
+                first = strip.first_channel + (group - entries.group) * strip.unit.psums
+                last = min(first + strip.unit.psums, strip.first_channel + strip.channels)
                 across = slice(tile.column, tile.column + tile.columns)
                 drained[tile.image + image, tile.row + row, across, first:last] += 1
     assert (drained == 1).all()
@@ -219,6 +219,18 @@ def test_filter_loads_are_what_the_passes_stage(text):
     assert loaded == released
 
 
+@pytest.mark.parametrize("text", [*LAYERS, "conv:C=8,M=8,H=16,W=16,R=1,S=1"])
+def test_a_pass_releases_its_filters_unless_the_next_one_reuses_them(text):
+    program = compile_network(network(text), preset("tiny"), batch=2)
+    passes = [fields for name, fields in program.commands if name == "execute.pass"]
+    assert [fields["release_filters"] for fields in passes] == [
+        1 - fields["reuse_filters"] for fields in (*passes[1:], {"reuse_filters": 0})
+    ]
+    for before, fields in zip(passes, passes[1:], strict=False):
+        if fields["reuse_filters"]:
+            assert fields["groups"] == before["groups"] == 1 and fields["strip_columns"] <= before["strip_columns"]
+
+
 def test_filter_words_round_up():
     net, (work,) = work_of("conv:C=3,M=10,H=9,W=9,R=3,S=3,pad=1")
     config = preset("tiny")
@@ -237,7 +249,7 @@ def test_a_window_beyond_the_fields_is_refused():
 
 def test_a_program_that_waits_for_nothing_that_comes_is_a_deadlock():
     emitter = Emitter(config=preset("tiny"))
-    emitter.emit("load.parameter", wait_parameter_free=1, dram_address=0, channels=1, entry=0)
+    emitter.emit("load.parameter", {"wait_parameter_free": 1, "dram_address": 0, "channels": 1, "entry": 0})
     emitter.mark(512, last=True)
     with pytest.raises(DeadlockError, match="the program does not end; queues wait with load: load.parameter"):
         predict(emitter.config, emitter.commands)
