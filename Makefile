@@ -19,11 +19,15 @@ $(BIN)/eyas: pyproject.toml
 	touch $@
 
 .venv/dev: $(BIN)/eyas
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,plot,synth]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,plot,synth,sweep,dask]'
 	touch $@
 
 .venv/plot: $(BIN)/eyas
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[plot]'
+	touch $@
+
+.venv/sweep: $(BIN)/eyas
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[plot,sweep]'
 	touch $@
 
 .venv/synth: $(BIN)/eyas
@@ -46,8 +50,9 @@ verilog: $(BIN)/eyas ## build/CONFIG/eyas.v, eyas.json and eyas.h
 sim: $(BIN)/eyas ## NETWORK on CONFIG
 	$(BIN)/eyas run $(NETWORK) --config $(CONFIG)
 
-sweep: .venv/plot ## SPACE: machines x networks, table, picture, two machines of the front on RTL
+sweep: .venv/sweep ## SPACE: machines x networks, front, page, two machines of the front on RTL
 	$(BIN)/eyas sweep $(SPACE) --verify 2
+	$(BIN)/eyas report build/sweep/$(basename $(notdir $(SPACE)))/sweep.db
 
 bench: .venv/plot ## networks on eyeriss, beside Eyeriss; goes on where it stopped; writes docs/performance.md
 	$(BIN)/eyas bench --documents docs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from compiler.graph import Network, NetworkError
 from compiler.networks import NETWORKS, digits, layer_inputs, network, network_input
 from compiler.program import compile_layers, compile_network
+from golden.energy import EnergyError
 from golden.machine import LATENCY_CYCLES
 from hw.config import PRESETS, AcceleratorConfig, ConfigError, preset
 from hw.spec import SpecError
@@ -19,20 +20,27 @@ from sim.benchmark.items import ITEMS
 from sim.benchmark.run import run_bench
 from sim.build import TOOLS, check_tools
 from sim.describe import describe
+from sim.page import command as page_command
 from sim.pictures import PlotError
 from sim.place import place
 from sim.place import text as placement_text
 from sim.report import Report, make_report, table, verdict, write_report
 from sim.run import Outcome, Task, layers_task, network_task, run_tasks
 from sim.simulator import SimulationError
-from sim.sweep import SweepError, load_space, sweep
+from sim.study import command as study_command
+from sim.sweep import command as sweep_command
+from sim.sweep.errors import SweepError
 from sim.synth import SynthesisError, csv_table, synthesise
 from sim.synth import table as area_table
 from sim.verilog import write
 
 #: Exit statuses: a result differs from its prediction; the user asked for something that cannot be.
 DIFFERENT, BAD_INPUT = 1, 2
-_USER_ERRORS = (ConfigError, NetworkError, PlotError, SimulationError, SpecError, SweepError, SynthesisError)
+_USER_ERRORS = (
+    *(ConfigError, EnergyError, NetworkError, PlotError, SimulationError, SpecError, SweepError, SynthesisError),
+)
+#: Commands that have a package of their own.
+_PACKAGES = {"sweep": sweep_command, "report": page_command, "study": study_command}
 
 
 class UsageError(ConfigError):
@@ -53,10 +61,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--latency", type=int, default=LATENCY_CYCLES, metavar="CYCLES", help="DRAM latency (default 40)")
     run.add_argument("--waves", action="store_true", help="record waves")
     run.add_argument("--out", type=Path, metavar="DIR", help="default build/CONFIG/NETWORK")
-    sweep_parser = commands.add_parser("sweep", help="predict networks on many machines; table and Pareto front")
-    sweep_parser.add_argument("space", type=Path, metavar="SPACE.toml")
-    sweep_parser.add_argument("--verify", type=int, default=0, metavar="K", help="run K machines of the front")
-    sweep_parser.add_argument("--out", type=Path, default=Path("build/sweep"), metavar="DIR")
+    for package in _PACKAGES.values():
+        package.add_parser(commands)
     bench = commands.add_parser("bench", help="run the benchmark, or go on with it; figures beside their bars")
     bench.add_argument("items", nargs="*", metavar="ITEM", help=f"{', '.join(item.name for item in ITEMS)} (all)")
     bench.add_argument("--out", type=Path, default=Path("build/bench"), metavar="DIR", help="default build/bench")
@@ -179,14 +185,6 @@ class _Progress:
             print(file=sys.stderr)
 
 
-def _sweep(options: argparse.Namespace) -> int:
-    if options.verify:
-        check_tools("verilator")
-    result = sweep(load_space(options.space), options.out, progress=True, verify=options.verify)
-    print(result.summary())
-    return 0 if result.verified else DIFFERENT
-
-
 def _bench(options: argparse.Namespace) -> int:
     return run_bench(options.out, only=options.items, documents=options.documents)
 
@@ -223,9 +221,9 @@ def _synth(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    **{name: package.run for name, package in _PACKAGES.items()},
     "run": _run,
-    "sweep": _sweep,
     "bench": _bench,
     "configs": _configs,
     "describe": _describe,
