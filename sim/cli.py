@@ -16,6 +16,7 @@ from golden.energy import EnergyError
 from golden.machine import LATENCY_CYCLES
 from hw.config import PRESETS, AcceleratorConfig, ConfigError, preset
 from hw.spec import SpecError
+from sim.area import command as area_command
 from sim.benchmark.items import ITEMS
 from sim.benchmark.run import run_bench
 from sim.build import TOOLS, check_tools
@@ -40,7 +41,7 @@ _USER_ERRORS = (
     *(ConfigError, EnergyError, NetworkError, PlotError, SimulationError, SpecError, SweepError, SynthesisError),
 )
 #: Commands that have a package of their own.
-_PACKAGES = {"sweep": sweep_command, "report": page_command, "study": study_command}
+_PACKAGES = {"sweep": sweep_command, "report": page_command, "area": area_command, "study": study_command}
 
 
 class UsageError(ConfigError):

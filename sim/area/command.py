@@ -24,8 +24,8 @@ HEADS = {
     "sram_bits": "SRAM bit",
 }
 _NOTE = (
-    "LUT4 with two for each CCU2C, FF, MULT18X18D, DP16KD and TRELLIS_DPR16X4 of Lattice ECP5; NAND2 equivalents of logic\n"
-    "and flip-flops; bits of all memories. The clock rate comes from place and route: eyas synth CONFIG --place.\n"
+    "Lattice ECP5: LUT4 with two for each CCU2C, FF, MULT18X18D, DP16KD and TRELLIS_DPR16X4; any technology: NAND2\n"
+    "equivalents of logic and flip-flops, bits of all memories. For the clock rate: eyas synth CONFIG --place.\n"
 )
 
 

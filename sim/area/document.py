@@ -66,7 +66,7 @@ def _machines(machines: Iterable[Machine]) -> str:
         predicted, size = predict_unseen(machine.config), f"{machine.config.rows} x {machine.config.cols}"
         rows.append((machine.config.name, size, "components measured", *_numbers(machine.summed)))
         if machine.whole:
-            rows.append(("", "", "measured as a whole", *_numbers(machine.whole)))
+            rows.append(("", "", "measured as a whole", *_numbers(machine.whole)[:5], "", ""))
         rows.append(("", "", "model", *_numbers(predicted)))
         rows.append(("", "", "model's error", *_errors(predicted, machine)))
     return (

@@ -14,7 +14,7 @@ from hw.drain_reader import read_layout
 from hw.drain_transposer import beat_layout
 from hw.drain_walker import block_layout
 from hw.fetch import FIFO_COMMANDS as FETCH_COMMANDS
-from hw.layouts import PARAMETER, QUEUED_COMMAND
+from hw.layouts import PARAMETER, QUEUED_COMMAND, command_layout
 from hw.load_write import FIFO_COMMANDS as LOAD_COMMANDS
 from hw.pe import filter_address_bits
 from hw.read_master import READERS
@@ -22,6 +22,7 @@ from hw.residual_request import BLOCKS_AHEAD
 from hw.write_master import WRITE
 from sim.area.memories import Memory, address_bits
 
+_PASS = command_layout("execute.pass")
 #: Bits of a lane word's address in ``load.ifmap``, which ``load_write`` stores beside the command.
 _LANE_ADDRESS_BITS = 12
 #: What ``read_master`` remembers of a burst: command and address.
@@ -67,10 +68,6 @@ def _channel_bits(config: AcceleratorConfig) -> int:
     return bits_for(config.channel_block - 1)
 
 
-def _is_power_of_two(value: int) -> bool:
-    return not value & (value - 1)
-
-
 def _pe_memories(config: AcceleratorConfig) -> tuple[Memory, ...]:
     half_words = config.filter_spad_words // config.weights_per_word
     return (
@@ -86,7 +83,7 @@ def _pe_logic(config: AcceleratorConfig) -> tuple[float, ...]:
 
 
 def _pe_luts(config: AcceleratorConfig) -> tuple[float, ...]:
-    """The bypass of a filter block RAM shrinks into the choice of a weight; groups of ifmap LUT RAM cost what chooses."""
+    """The bypass of a filter block RAM merges with the choice of a weight; groups of ifmap LUT RAM want a decoder."""
     filters, ifmaps, _ = _pe_memories(config)
     groups = address_bits(ifmaps.cells.groups) if ifmaps.lut_rams else 0
     return 1, config.psum_bits, config.lanes * config.operand_bits, bool(filters.brams), groups
@@ -137,7 +134,7 @@ def _psum_logic(config: AcceleratorConfig) -> tuple[float, ...]:
     """The chain's head and drain share the address, which is late where it chooses between two groups of LUT RAM."""
     bank = _psum_memories(config)[0]
     late = config.cols * config.psum_bits * (bank.cells.groups == 2)
-    return 1, address_bits(config.psum_bank_words), bank.compared_bits, late
+    return 1, address_bits(config.psum_bank_words), bank.compared_bits, bool(bank.brams), late
 
 
 def _fifo_logic(entries: int) -> tuple[float, ...]:
@@ -150,20 +147,34 @@ def _load_write_logic(config: AcceleratorConfig) -> tuple[float, ...]:
 
 
 def _deliver_logic(config: AcceleratorConfig) -> tuple[float, ...]:
-    """The lanes to read are a mask that is rotated."""
-    lanes, tables = config.lanes, bits_for(config.rows) + bits_for(config.cols)
-    return 1, lanes, lanes * _lane_bits(config), config.rows, tables, bits_for(config.ifmap_spad_words - 1)
+    """The lanes to read are a mask that is rotated; counters go up to the sizes of the array."""
+    lanes, rows, cols = config.lanes, config.rows, config.cols
+    counters = bits_for(rows) + bits_for(cols) + bits_for(max(rows, cols) - 1)
+    return 1, lanes, lanes * _lane_bits(config), rows, counters, bits_for(config.ifmap_spad_words - 1)
 
 
 def _stage_logic(config: AcceleratorConfig) -> tuple[float, ...]:
-    return 1, config.rows, config.cols, filter_address_bits(config)
+    """The counter of words is as wide as the command's field, however long the scratchpads are."""
+    return 1, config.rows, config.cols, min(filter_address_bits(config), 1 + _PASS["filter_words"].width)
+
+
+def _odd_part(value: int) -> int:
+    return value // (value & -value)
+
+
+def _is_power_of_two(value: int) -> bool:
+    return _odd_part(value) == 1
 
 
 def _mac_logic(config: AcceleratorConfig) -> tuple[float, ...]:
-    """Stages that follow the rows, counters as wide as the scratchpads' addresses, a multiplication by the rows."""
-    words = (config.filter_spad_words, config.ifmap_spad_words, config.psum_spad_words)
-    addresses = (bits_for(number - 1) for number in words)
-    return 1, config.rows, config.cols, not _is_power_of_two(config.rows), bits_for(config.rows + 1), *addresses
+    """Stages that follow the rows, counters as wide as the scratchpads' addresses, a multiplication by the rows.
+
+    The product has the bits of the rows' odd part beside those of the columns; without odd part it is a shift.
+    """
+    rows, columns_bits = config.rows, _PASS["strip_columns"].width
+    product = 0 if _is_power_of_two(rows) else columns_bits + bits_for(_odd_part(rows))
+    addresses = (2 * config.filter_spad_words - 1, config.ifmap_spad_words - 1, config.psum_spad_words - 1)
+    return 1, rows, config.cols, product, bits_for(rows + 1), sum(map(bits_for, addresses))
 
 
 def _walker_logic(config: AcceleratorConfig) -> tuple[float, ...]:
