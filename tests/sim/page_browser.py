@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 120
 #: Chromium reads commands from descriptor 3 and writes to 4; this puts the given ones there and becomes Chromium.
 _LAUNCH = """
 import os, sys

@@ -144,35 +144,21 @@ def own_text(name: str, config: AcceleratorConfig) -> str:
     )
 
 
-def cheap(name: str) -> bool:
-    """Elaborated in a fraction of a second."""
-    return name not in ("top", "array.chain", "array.row", "drain.control", "drain.compute", "control.counters")
+#: Components whose Verilog is quick to write; all the others are tried in the long tests.
+QUICK = ("array.pe", "array.row_delivery", "global_buffer.psum", "drain.reader")
+MARKED = [each.name if each.name in QUICK else pytest.param(each.name, marks=pytest.mark.long) for each in COMPONENTS]
 
 
-@pytest.mark.parametrize(
-    "name", [each.name if cheap(each.name) else pytest.param(each.name, marks=pytest.mark.long) for each in COMPONENTS]
-)
+@pytest.mark.parametrize("name", MARKED)
 def test_other_fields_do_not_matter(name: str) -> None:
     """A component's Verilog depends on no field but its own, so that one measurement serves many machines."""
-    component = BY_NAME[name]
-    assert own_text(name, OTHER) == own_text(name, measure.reduced(component, OTHER))
+    assert own_text(name, OTHER) == own_text(name, measure.reduced(BY_NAME[name], OTHER))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        each.name if cheap(each.name) else pytest.param(each.name, marks=pytest.mark.long)
-        for each in COMPONENTS
-        if each.fields
-    ],
-)
+@pytest.mark.parametrize("name", MARKED)
 def test_own_fields_matter(name: str) -> None:
     component = BY_NAME[name]
     text = measure._verilog(component, OTHER)
     for field in component.fields:
-        changed = (
-            OTHER.with_fields({field: getattr(measure.SMALLEST, field)})
-            if field != "drain_width"
-            else OTHER.with_fields({field: 5})
-        )
-        assert measure._verilog(component, changed) != text, field
+        value = 5 if field == "drain_width" else getattr(measure.SMALLEST, field)
+        assert measure._verilog(component, OTHER.with_fields({field: value})) != text, field

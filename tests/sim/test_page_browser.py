@@ -151,7 +151,7 @@ def test_a_rectangle_filters_the_table(browser, content):
     assert 0 < len(inside) < len(machines)
     assert sorted(table_ids(browser)) == sorted(machines[index]["id"] for index in inside)
     assert max(machines[index]["figures"][across] for index in inside) < max(m["figures"][across] for m in machines)
-    assert browser.text("#status") == f"{len(inside)} machines in the rectangle in the table."
+    assert browser.text("#status") == f"{len(inside)} machines in the rectangle:"
     assert browser.count(".dot.outside") == len(machines) - len(inside)
     browser.click(*browser.centre("#clear"))
     assert len(table_ids(browser)) == len(machines)

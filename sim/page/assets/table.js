@@ -63,6 +63,6 @@ function drawTable() {
     h("thead", {}, h("tr", {}, shown.map(head))), h("tbody", {}, rows)));
   byId("machines").scrollTop = scrolled;
   const what = state.all ? "machines" : "machines of the front";
-  byId("status").textContent = `${machines.length} ${what}${state.box ? " in the rectangle" : ""} in the table.`;
+  byId("status").textContent = `${machines.length} ${what}${state.box ? " in the rectangle" : ""}:`;
   byId("clear").disabled = !state.box;
 }
