@@ -10,15 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.config import AcceleratorConfig
+from sim.area.array_structures import ARRAY
 from sim.area.components import COMPONENTS, Component
+from sim.area.drain_structures import DRAIN
+from sim.area.engine_structures import ENGINES
 from sim.area.points import Point, load_points
 from sim.area.resources import Resources
-from sim.area.structure import STRUCTURES, Structure
+from sim.area.structure import Structure
 
 #: Resources that are fitted; the others follow exactly from memories and multipliers.
 FITTED = ("luts", "ffs", "gates")
 
-_CONSTANT = Structure()
+#: By name of the component; the others have no field that decides them, no memory and no multiplier.
+_STRUCTURES = ARRAY | ENGINES | DRAIN
 
 
 class FitError(ValueError):
@@ -94,7 +98,7 @@ def structure_of(component: Component) -> Structure:
     component : Component
         The component.
     """
-    return STRUCTURES.get(component.name, _CONSTANT)
+    return _STRUCTURES.get(component.name, Structure())
 
 
 def exact(component: Component, config: AcceleratorConfig) -> dict[str, int]:

@@ -101,8 +101,8 @@ def measure(component: Component, config: AcceleratorConfig) -> Resources:
     SynthesisError
         If pyosys is not installed or Yosys fails.
     """
-    text = _verilog(component, reduced(component, config))
-    key = "\n".join((yosys_version(), *_passes(component, text), text))
+    version, text = yosys_version(), _verilog(component, reduced(component, config))
+    key = "\n".join((version, *_passes(component, text), text))
     path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
     if not path.is_file():
         write_text(path, json.dumps(asdict(_synthesise(component, text))) + "\n")

@@ -152,10 +152,6 @@ def test_global_buffer_holds_what_the_configuration_says(name):
     assert buffers.sram_bits == 8 * preset(name).global_buffer_bytes
 
 
-#: Where a field decides the Verilog, but no more of the area than the model's error: clamps to 16 bits instead of 8.
-NEGLIGIBLE = {("drain.requantise", "activation_bits")}
-
-
 @pytest.mark.parametrize("field", CHANGES)
 def test_model_reacts_to_a_field_where_it_decides(field):
     small = preset("small")
@@ -163,8 +159,7 @@ def test_model_reacts_to_a_field_where_it_decides(field):
     changed = {name for name in before.components if before.components[name] != after.components[name]}
     decided = {component.name for component in COMPONENTS if field in component.fields}
     counted = {c.name for c in COMPONENTS if c.count(small) != c.count(small.with_fields({field: CHANGES[field]}))}
-    negligible = {name for name, other in NEGLIGIBLE if other == field}
-    assert changed == (decided | counted) - negligible
+    assert changed == decided | counted
     assert decided
 
 

@@ -50,8 +50,9 @@ AGAIN = {
 
 @pytest.fixture(autouse=True)
 def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "eyas" / "area"
+    """Not by way of the environment: Amaranth's Yosys keeps its compiled code in the same place."""
+    monkeypatch.setattr(measure, "cache_folder", lambda: tmp_path)
+    return tmp_path
 
 
 def needs_yosys_of_the_points() -> None:
@@ -81,6 +82,14 @@ def test_synthesises_a_component_once(empty_cache: Path, monkeypatch: pytest.Mon
     assert measure.measure(row, small.with_fields({"rows": 5, "lanes": 32, "psum_bits": 24})) == taken, "same row"
     with pytest.raises(AssertionError, match="has been synthesised"):
         measure.measure(row, small.with_fields({"cols": 6}))
+
+
+def test_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert measure.cache_folder() == Path("/somewhere/eyas/area")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert measure.cache_folder() == Path.home() / ".cache" / "eyas" / "area"
 
 
 def test_another_yosys_synthesises_again(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
