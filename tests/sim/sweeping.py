@@ -14,7 +14,8 @@ FC = "fc:C=50,M=10"
 #: Of a process that says when it begins to sweep a space into a folder with so many processes. Before it stores a
 #: machine it pauses, perhaps; it may tell how far it is.
 SCRIPT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without it
 from pathlib import Path
 from sim.sweep import SweepInterrupted, load_space, sweep
 from sim.sweep.command import INTERRUPTED
